@@ -1,0 +1,123 @@
+"""A cell: one incarnation of a child in a task and a task group of its own, so that nothing it does reaches a sibling.
+
+Two tasks: a *guardian* in the supervisor's group, which opens a fresh group, and in it the child's own task. A child
+may cancel the scope or the group around it, be cancelled by a stranger, leave tasks behind or abandon an async
+generator that holds a group: all that ends in the guardian, which tells the supervisor one `Exit`. The same child
+run in the supervisor's group would take its siblings down with it, on asyncio without a trace, on trio with the
+whole run.
+"""
+
+from __future__ import annotations
+
+import inspect
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, final
+
+import anyio
+
+from ._children import Nested
+from ._contexts import ChildContext
+from ._directives import CameUp, Ended
+from ._exits import Crashed, Fatal, Suspended, exit_of
+from ._failures import forget_traceback
+from ._stacks import line_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from ._children import ChildSpec
+    from ._contexts import Callback, Host
+    from ._directives import Fact
+
+# Which supervisors' children the current task belongs to: a stop asked for from inside cannot be waited for there.
+enclosing: ContextVar[tuple[object, ...]] = ContextVar("enclosing", default=())
+
+
+@final
+class Cell:
+    """See the module."""
+
+    __slots__ = ("_awaitable", "_host", "_is_cancelled", "_post", "_raised", "_scope", "context", "spec")
+
+    def __init__(self, spec: ChildSpec, incarnation: int, path: str, host: Host, post: Callable[[Fact], None]) -> None:
+        self.spec = spec
+        self.context = ChildContext(spec.id, incarnation, path, self._came_up, host)
+        self._host = host
+        self._post = post
+        self._scope: anyio.CancelScope | None = None
+        self._is_cancelled = False
+        self._awaitable: Awaitable[object] | None = None
+        self._raised: BaseException | None = None  # by the child; held only until the guardian has judged it
+
+    async def guard(self) -> None:
+        """Live one life, then tell how it ended. Nothing that the child does makes this raise."""
+        error = await self._contain()
+        stop_requested = self.context.stop_requested
+        exit = exit_of(error, cancelled=anyio.get_cancelled_exc_class(), stop_requested=stop_requested)
+        if error is not None and not isinstance(exit, Crashed | Suspended | Fatal):
+            forget_traceback(error)
+        del error
+        self._post(Ended(self.spec.id, self.context.incarnation, exit))
+
+    def request_stop(self) -> list[Callback]:
+        """Tell the child that it is to stop, and give its callbacks."""
+        return self.context.request_stop()
+
+    def cancel(self) -> None:
+        """Cancel the child; if it is a supervisor, have it cancel its own children."""
+        if self.context.on_cut is not None:
+            self.context.on_cut()
+            return
+        self._is_cancelled = True
+        if self._scope is not None:
+            self._scope.cancel()
+
+    def line(self) -> str:
+        """Give the innermost line where the child waits."""
+        return line_of(self._awaitable)
+
+    def _came_up(self, value: object) -> None:
+        self._post(CameUp(self.spec.id, self.context.incarnation, value))
+
+    async def _contain(self) -> BaseException | None:
+        """Run the child and give what it raised, by itself or through tasks it left in the group."""
+        stray: BaseException | None = None
+        try:
+            async with anyio.create_task_group() as group:
+                self._scope = group.cancel_scope
+                group.start_soon(self._live, name=self.context.path)
+        except BaseException as error:  # becomes the Exit: a cell lets nothing through
+            stray = error
+        raised, self._raised, self._awaitable = self._raised, None, None
+        if raised is None or stray is None:
+            return raised or stray
+        return BaseExceptionGroup("the child failed, and what it had left in its task group too", [raised, stray])
+
+    async def _live(self) -> None:
+        assert self._scope is not None
+        try:
+            enclosing.set((*enclosing.get(), self._host))
+            self._awaitable = awaitable = self._begin()
+            await awaitable
+        except BaseException as error:  # becomes the Exit: a cell lets nothing through
+            self._raised = error
+        finally:
+            self._scope.cancel()  # nothing that the child left in the group outlives it
+
+    def _begin(self) -> Awaitable[object]:
+        if self._is_cancelled and self._scope is not None:
+            self._scope.cancel()
+        start: Any = self.spec.start
+        if isinstance(start, Nested):
+            return start.live_as_child(self.context)
+        if self.spec.wants_context:
+            awaitable = start(self.context)
+        else:
+            self.context.started()
+            awaitable = start()
+        if not inspect.isawaitable(awaitable):
+            raise TypeError(
+                f"start of child {self.spec.id!r} returned {type(awaitable).__name__}, which cannot be awaited: "
+                "it must be an async function"
+            )
+        return awaitable

@@ -1,0 +1,216 @@
+"""What a supervisor runs: the frozen description of a child, checked at the door, and how a child is seen from
+outside."""
+
+from __future__ import annotations
+
+import abc
+import enum
+import inspect
+import math
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, final
+
+import attrs
+
+from ._backoff import Backoff, check_number
+from ._intensity import RestartIntensity
+from ._policies import RestartPolicy
+
+if TYPE_CHECKING:
+    from ._contexts import ChildContext
+    from ._failures import Failure
+
+
+class Nested(abc.ABC):
+    """What a child spec needs to know of a supervisor that is a child. `Supervisor` is the only one."""
+
+    @abc.abstractmethod
+    async def live_as_child(self, context: ChildContext) -> None:
+        """Run until stopped or dead, as an incarnation of a child of another supervisor."""
+
+
+Start: TypeAlias = "Callable[[], Awaitable[object]] | Callable[[ChildContext], Awaitable[object]] | Nested"
+
+
+@final
+@enum.unique
+class ChildState(enum.Enum):
+    """What a child is doing."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    WAITING = "waiting"  # down, until its turn or its backoff has come
+    SUSPENDED = "suspended"  # down, until its suspension is over
+    PARKED = "parked"  # down for exceeding its restart intensity, until somebody restarts it
+    STOPPED = "stopped"  # down, not to come back by itself
+    FINISHED = "finished"  # down because it returned
+
+
+def _text(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{attribute.name}={value!r} must be a string, not {type(value).__name__}")
+    if not value:
+        raise ValueError(f"{attribute.name}='' must not be empty: it is how the child is addressed and reported")
+
+
+def _callable(_instance: object, _attribute: attrs.Attribute[Any], value: object) -> None:
+    if isinstance(value, Nested):
+        return
+    if inspect.iscoroutine(value):
+        value.close()
+        raise TypeError(
+            f"start={value!r} has been called already: give the function itself, each restart calls it anew"
+        )
+    if not callable(value):
+        raise TypeError(
+            f"start={value!r} must be an async function of no argument or of a ChildContext, or a Supervisor"
+        )
+    if inspect.isgeneratorfunction(value) or inspect.isasyncgenfunction(value):
+        raise TypeError(f"start={value!r} is a generator function: it must be an async function that does not yield")
+
+
+def _seconds(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    check_number(attribute.name, value, at_least=0, at_most=math.inf)
+
+
+def takes_context(start: Callable[..., object]) -> bool:
+    """Tell whether *start* takes a `ChildContext`: one required positional argument. Raise `TypeError` if it needs
+    anything else."""
+    try:
+        parameters = inspect.signature(start).parameters.values()
+    except ValueError:  # a callable without a signature, as some written in C are
+        return False
+    required = [each for each in parameters if each.default is each.empty and each.kind not in _VARIADIC]
+    if any(each.kind is each.KEYWORD_ONLY for each in required) or len(required) > 1:
+        names = ", ".join(each.name for each in required)
+        raise TypeError(
+            f"start={start!r} requires the arguments {names}: it may require none, or one for the ChildContext; "
+            "bind the others with functools.partial"
+        )
+    return bool(required)
+
+
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def _default_grace_period(spec: ChildSpec) -> float:
+    # OTP's defaults: a worker gets 5 s, a supervisor as long as its own children need. The root's deadline bounds both.
+    return math.inf if isinstance(spec.start, Nested) else 5.0
+
+
+def _default_start_timeout(spec: ChildSpec) -> float:
+    return math.inf if isinstance(spec.start, Nested) else 30.0
+
+
+def _default_suspension() -> Backoff:
+    return Backoff(initial=1.0, maximum=30.0)
+
+
+@final
+@attrs.frozen
+class ChildSpec:
+    """How one child is started, restarted and stopped. All durations are seconds.
+
+    A child that takes no argument is up as soon as its first step runs, and is stopped by cancelling it. One that takes
+    a `ChildContext` is up when it calls `context.started()`, and is stopped by telling it so, then cancelling it.
+
+    Raise `TypeError` or `ValueError` that name the option, its value and what is allowed.
+    """
+
+    id: str = attrs.field(validator=_text)
+    """How the child is addressed and reported; unique in its supervisor."""
+
+    start: Start = attrs.field(validator=_callable)
+    """An async function of no argument or of one for the `ChildContext`, called anew for each incarnation; or a
+    `Supervisor`."""
+
+    restart: RestartPolicy = attrs.field(
+        default=RestartPolicy.PERMANENT, kw_only=True, validator=attrs.validators.instance_of(RestartPolicy)
+    )
+    """Whether it is started again after it ended by itself."""
+
+    grace_period: float = attrs.field(
+        default=attrs.Factory(_default_grace_period, takes_self=True), kw_only=True, validator=_seconds
+    )
+    """How long it may take to stop: 5 s, for a supervisor no limit of its own. 0 cancels at once, math.inf never."""
+
+    start_timeout: float = attrs.field(
+        default=attrs.Factory(_default_start_timeout, takes_self=True), kw_only=True, validator=_seconds
+    )
+    """How long it may take until it is up: 30 s, for a supervisor no limit of its own."""
+
+    backoff: Backoff = attrs.field(factory=Backoff, kw_only=True, validator=attrs.validators.instance_of(Backoff))
+    """The delay before a restart after a crash."""
+
+    suspension: Backoff = attrs.field(
+        factory=_default_suspension, kw_only=True, validator=attrs.validators.instance_of(Backoff)
+    )
+    """The delay before a restart after `SuspendChild`, 1 s to 30 s."""
+
+    stable_after: float = attrs.field(default=60.0, kw_only=True, validator=_seconds)
+    """A life this long ends a row of crashes: the next one is the first again. Judged when the life has ended."""
+
+    intensity: RestartIntensity = attrs.field(
+        factory=RestartIntensity, kw_only=True, validator=attrs.validators.instance_of(RestartIntensity)
+    )
+    """How many restarts of this child are too many."""
+
+    on_exhausted: Literal["escalate", "park"] = attrs.field(
+        default="escalate", kw_only=True, validator=attrs.validators.in_(("escalate", "park"))
+    )
+    """When they are: `escalate` gives up the whole supervisor, `park` leaves the child down and its siblings up."""
+
+    wants_context: bool = attrs.field(init=False, repr=False, eq=False)
+    """Whether `start` is called with a `ChildContext`."""
+
+    def __attrs_post_init__(self) -> None:
+        # The class is frozen; this is how attrs lets a derived field be set once.
+        wants = True if isinstance(self.start, Nested) else takes_context(self.start)
+        object.__setattr__(self, "wants_context", wants)
+
+    @property
+    def kind(self) -> Literal["actor", "supervisor"]:
+        """What the child is, in the words of `TreeNode`."""
+        return "supervisor" if isinstance(self.start, Nested) else "actor"
+
+
+@final
+@attrs.frozen
+class ChildInfo:
+    """One child as `which_children` shows it. `supervisor` is the nested supervisor, if the child is one."""
+
+    id: str
+    kind: Literal["actor", "supervisor"]
+    state: str
+    incarnation: int
+    restarts: int
+    last_failure: Failure | None
+    supervisor: Nested | None = attrs.field(default=None, repr=False)
+
+
+@final
+@attrs.frozen
+class ChildCounts:
+    """How many children there are: described, up, and of which kind (up or not)."""
+
+    specs: int
+    active: int
+    supervisors: int
+    actors: int
+
+
+@final
+@attrs.frozen
+class TreeNode:
+    """A supervisor or a child at one instant, with what is below it. `strategy` is None for a child that is no
+    supervisor."""
+
+    id: str
+    kind: Literal["actor", "supervisor"]
+    state: str
+    strategy: str | None
+    incarnation: int
+    restarts: int
+    last_failure: Failure | None
+    children: tuple[TreeNode, ...] = ()

@@ -1,0 +1,247 @@
+"""The machine that decides for ONE supervisor. It is told facts and answers with directives; it never awaits and
+reads no clock.
+
+The rules, in the order in which they win:
+
+1. At most one incarnation of a child is alive. A child is started only when its last incarnation has ended.
+2. Once an end has begun, nothing is started. An end begins by a request, by giving up, by a failed initial start, or
+   by a fatal exit; a fatal error replaces any other reason. Children are stopped in reverse start order, one at a
+   time; one that hangs is reported and passed over. When the deadline has come, all that is left is cancelled at
+   once. The supervisor ends when the last child is down.
+3. A request about a child wins over its restart: terminating it ends its restart loop.
+4. The initial start goes in order, one at a time. A child that fails the first start of its life in it ends the
+   supervisor.
+5. A child that ended by itself is restarted as its policy says. Each restart is charged to the child's intensity and
+   to the supervisor's, before it is made, whether or not its start succeeds; a group restart is charged to the
+   supervisor once. Over the child's limit it is parked or the supervisor gives up, as `on_exhausted` says; over the
+   supervisor's own limit it gives up. The restart is due after the backoff of the child that failed, and never in
+   the step in which it is decided.
+6. The strategy says who is restarted along with it. They are stopped in reverse order, then all started in order: a
+   *round*. There is at most one. A failure while it stops children joins it, uncharged to the supervisor; a later one
+   begins a new round from the child that failed now. Children that were terminated or have finished take part, as in
+   OTP; parked ones and temporary ones that had to be stopped do not come back.
+7. A child that asks to be renewed is replaced alone, at once and uncharged.
+
+How it works: `on` enters the fact into the slots, then `_advance` looks at what is in progress (the end, or the
+round) and asks for its next step. What is to happen later is an alarm; `Tick` handles the ones that are due.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never, final
+
+from ._children import ChildState
+from ._decisions_children import Children
+from ._decisions_exits import Aftermath
+from ._decisions_requests import on_request
+from ._directives import (
+    AllHang,
+    Begin,
+    Broke,
+    CameUp,
+    CutAsked,
+    End,
+    Ended,
+    Hangs,
+    Ready,
+    StopAsked,
+    TerminateAsked,
+    Tick,
+    Withdrawn,
+)
+from ._reports import ChildStarted
+from ._rounds import Rounds
+from ._slots import OURS, Alarm
+from .exceptions import SupervisorNotRunning
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from random import Random
+
+    from ._children import ChildSpec
+    from ._directives import Directive, Fact, Request
+    from ._intensity import RestartIntensity
+    from ._slots import AlarmKey, Slot
+    from ._strategies import Strategy
+
+
+@final
+class Machine:
+    """One run of one supervisor; see the module. *incarnations* is kept by the caller over runs, and counted up
+    here."""
+
+    def __init__(
+        self,
+        path: str,
+        specs: Iterable[ChildSpec],
+        *,
+        strategy: Strategy,
+        intensity: RestartIntensity,
+        shutdown_deadline: float,
+        random: Random,
+        incarnations: dict[str, int],
+    ) -> None:
+        self.children = Children(path, incarnations)
+        self.is_ending = False
+        self.is_over = False
+        self.is_ready = False
+        self.error: BaseException | None = None  # to be raised in the end
+        self._to_stop: list[str] = []  # during the end; next one last
+        self._rounds = Rounds(self.children, strategy)
+        self._aftermath = Aftermath(self.children, self._rounds, intensity, random)
+        self._shutdown_deadline = shutdown_deadline
+        for spec in specs:
+            self.children.add(spec)
+
+    def next_due(self) -> float | None:
+        """Give the time at which the machine wants a `Tick`, if any."""
+        return self.children.alarms.next_due()
+
+    def on(self, fact: Fact, now: float) -> list[Directive]:
+        """Take note of *fact*, which happened at *now*, and give what is to be done about it, in order."""
+        children = self.children
+        children.now = now
+        directives: list[Directive] = []
+        children.directives = directives
+        if not self.is_over:
+            self._enter(fact)
+            self._advance()
+        return directives
+
+    # ── facts ──
+
+    def _enter(self, fact: Fact) -> None:
+        match fact:
+            case Begin():
+                self._rounds.begin_initial()
+            case CameUp():
+                self._came_up(fact)
+            case Ended():
+                self._ended(fact)
+            case Hangs(child=child, incarnation=incarnation):
+                self._hangs(self._slot(child, incarnation))
+            case StopAsked():
+                self._begin_end(None)
+            case CutAsked():
+                self._begin_end(None)
+                self._cut()
+            case Broke(error=error):
+                self._begin_end(error)
+            case Tick():
+                self._tick()
+            case _:
+                self._requested(fact)
+
+    def _slot(self, child: str, incarnation: int) -> Slot | None:
+        slot = self.children.slots.get(child)
+        # A late word of a former incarnation says nothing about this one.
+        return slot if slot is not None and slot.is_alive and slot.incarnation == incarnation else None
+
+    def _came_up(self, fact: CameUp) -> None:
+        slot = self._slot(fact.child, fact.incarnation)
+        if slot is None or slot.state is not ChildState.STARTING:
+            return
+        children = self.children
+        slot.came_up(children.now, children.alarms)
+        children.tell(ChildStarted(**children.record(slot), incarnation=slot.incarnation))
+        children.answer(slot.starter, fact.value)
+        slot.starter = None
+
+    def _requested(self, request: Request) -> None:
+        children = self.children
+        if not self.is_ending:
+            on_request(children, self._rounds.current, request)
+        elif isinstance(request, TerminateAsked):
+            # All are being stopped anyway, in an order that this must not disturb.
+            slot = children.slots.get(request.child)
+            if slot is not None and slot.is_alive:
+                slot.terminators.append(request.token)
+            else:
+                children.answer(request.token)
+        elif not isinstance(request, Withdrawn):
+            children.refuse(request.token, SupervisorNotRunning(children.path, "stopping"))
+
+    def _tick(self) -> None:
+        while (key := self.children.alarms.pop_due(self.children.now)) is not None:
+            self._alarm(key)
+
+    def _alarm(self, key: AlarmKey) -> None:
+        id, alarm = key
+        children = self.children
+        match alarm:
+            case Alarm.DEADLINE:
+                self._cut()
+            case Alarm.ROUND:
+                self._rounds.begin_starting()
+            case Alarm.RESTART:
+                children.start(children.slots[id])
+            case Alarm.START_TIMEOUT:
+                children.slots[id].is_late = True
+                children.stop(children.slots[id])
+            case Alarm.CANCEL:
+                children.cancel(children.slots[id])
+            case Alarm.HANGS:
+                children.hangs(children.slots[id], is_known=False)
+                self._tell_if_all_hang()
+            case _:
+                assert_never(alarm)
+
+    def _hangs(self, slot: Slot | None) -> None:
+        if slot is not None:
+            self.children.hangs(slot, is_known=True)
+            self._tell_if_all_hang()
+
+    def _ended(self, fact: Ended) -> None:
+        slot = self._slot(fact.child, fact.incarnation)
+        if slot is None:
+            return
+        problem = self._aftermath.of(slot, fact.exit, is_ending=self.is_ending)
+        if problem is not None:
+            self._begin_end(problem)
+
+    # ── the end ──
+
+    def _advance(self) -> None:
+        if self.is_ending:
+            self._advance_end()
+        elif self._rounds.advance():
+            self.is_ready = True
+            self.children.directives.append(Ready())
+
+    def _begin_end(self, error: BaseException | None) -> None:
+        if self.is_ending:
+            if error is not None and not isinstance(error, Exception) and not _is_fatal(self.error):
+                self.error = error
+            return
+        children = self.children
+        self.is_ending = True
+        self.error = error
+        self._rounds.give_up()
+        children.alarms.set((OURS, Alarm.DEADLINE), children.now + self._shutdown_deadline)
+        for slot in children.slots.values():
+            children.refuse(slot.starter, SupervisorNotRunning(children.path, "stopping"))
+            slot.starter = None
+            if slot.is_awaited:
+                slot.state = ChildState.STOPPED
+                children.alarms.clear((slot.spec.id, Alarm.RESTART))
+        self._to_stop = [id for id, slot in children.slots.items() if slot.is_alive]
+
+    def _advance_end(self) -> None:
+        children = self.children
+        if not children.stop_last(self._to_stop) and not children.alive:
+            self.is_over = True
+            children.directives.append(End(self.error))
+
+    def _cut(self) -> None:
+        for slot in reversed(self.children.slots.values()):
+            if slot.is_alive and not slot.is_hanging:
+                self.children.cut(slot)
+
+    def _tell_if_all_hang(self) -> None:
+        children = self.children
+        if self.is_ending and children.alive and children.alive == children.hanging:
+            children.directives.append(AllHang())
+
+
+def _is_fatal(error: BaseException | None) -> bool:
+    return error is not None and not isinstance(error, Exception)

@@ -1,0 +1,212 @@
+"""What the machine of a supervisor is told (facts, requests among them) and what it may ask for (directives)."""
+
+from __future__ import annotations
+
+from typing import TypeAlias, final
+
+import attrs
+
+from ._children import ChildSpec
+from ._exits import Exit
+from ._reports import Report
+
+# ── facts ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@final
+@attrs.frozen
+class Begin:
+    """The supervisor starts."""
+
+
+@final
+@attrs.frozen
+class CameUp:
+    """An incarnation is up."""
+
+    child: str
+    incarnation: int
+    value: object = None
+
+
+@final
+@attrs.frozen
+class Ended:
+    """An incarnation is over, with everything it had started."""
+
+    child: str
+    incarnation: int
+    exit: Exit
+
+
+@final
+@attrs.frozen
+class Hangs:
+    """A nested supervisor can do no more: all that is left of it hangs, and it has said so itself."""
+
+    child: str
+    incarnation: int
+
+
+@final
+@attrs.frozen
+class StopAsked:
+    """Somebody wants the supervisor to stop, in order."""
+
+
+@final
+@attrs.frozen
+class CutAsked:
+    """The time for an ordered stop is over: cancel everything."""
+
+
+@final
+@attrs.frozen
+class Broke:
+    """Something that ends programs struck the supervisor itself."""
+
+    error: BaseException
+
+
+@final
+@attrs.frozen
+class Tick:
+    """Time has passed."""
+
+
+@final
+@attrs.frozen
+class StartAsked:
+    """Add a child and start it. `token` tells whom to answer, here and below."""
+
+    token: int
+    spec: ChildSpec
+
+
+@final
+@attrs.frozen
+class TerminateAsked:
+    """Stop a child, or its restart loop, for good."""
+
+    token: int
+    child: str
+
+
+@final
+@attrs.frozen
+class RestartAsked:
+    """Start a child that is down."""
+
+    token: int
+    child: str
+
+
+@final
+@attrs.frozen
+class DeleteAsked:
+    """Forget a child that is down."""
+
+    token: int
+    child: str
+
+
+@final
+@attrs.frozen
+class Withdrawn:
+    """Whoever asked for a start does not wait for the answer any more: undo it."""
+
+    token: int
+    child: str
+
+
+Request: TypeAlias = StartAsked | TerminateAsked | RestartAsked | DeleteAsked | Withdrawn
+Fact: TypeAlias = Begin | CameUp | Ended | Hangs | StopAsked | CutAsked | Broke | Tick | Request
+
+# ── directives ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@final
+@attrs.frozen
+class StartChild:
+    """Start an incarnation; none of this child is alive."""
+
+    spec: ChildSpec
+    incarnation: int
+
+
+@final
+@attrs.frozen
+class RequestStop:
+    """Tell an incarnation that it is to stop."""
+
+    child: str
+    incarnation: int
+
+
+@final
+@attrs.frozen
+class CancelChild:
+    """Cancel an incarnation that was told to stop."""
+
+    child: str
+    incarnation: int
+
+
+@final
+@attrs.frozen
+class NoteHanging:
+    """Find out and report where an incarnation hangs that was cancelled."""
+
+    child: str
+    incarnation: int
+
+
+@final
+@attrs.frozen
+class Tell:
+    """Give a report to the observer."""
+
+    report: Report
+
+
+@final
+@attrs.frozen
+class Answer:
+    """A request was carried out."""
+
+    token: int
+    value: object = None
+
+
+@final
+@attrs.frozen
+class Refuse:
+    """A request was not carried out."""
+
+    token: int
+    error: Exception
+
+
+@final
+@attrs.frozen
+class Ready:
+    """All children of the initial start are up."""
+
+
+@final
+@attrs.frozen
+class AllHang:
+    """Whatever is left hangs, and nothing more can be done about it than to wait."""
+
+
+@final
+@attrs.frozen
+class End:
+    """Everything is down. `error` is to be raised, if there is one."""
+
+    error: BaseException | None = None
+
+
+Directive: TypeAlias = (
+    StartChild | RequestStop | CancelChild | NoteHanging | Tell | Answer | Refuse | Ready | AllHang | End
+)

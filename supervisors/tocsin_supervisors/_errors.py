@@ -1,0 +1,32 @@
+"""Which of several errors is raised, and without the group that a task group put around it."""
+
+from __future__ import annotations
+
+import anyio
+
+from ._failures import sort_leaves
+
+
+def to_raise(
+    held: BaseException | None, ended: BaseException | None, own: BaseException | None
+) -> BaseException | None:
+    """Choose what to raise of what the body raised, what ended the host group, and the supervisor's *own* error."""
+    cancelled = anyio.get_cancelled_exc_class()
+    if ended is not None and not isinstance(ended, cancelled):
+        ended = gravest(ended)
+    errors = [each for each in (held, ended, own) if each is not None and not _is_cancellation(each, cancelled)]
+    if len(errors) > 1:
+        return BaseExceptionGroup("the body and the supervisor failed at the same time", errors)
+    # An error says more than the cancellation that came with it.
+    return errors[0] if errors else held or ended
+
+
+def _is_cancellation(error: BaseException, cancelled: type[BaseException]) -> bool:
+    leaves = sort_leaves(error, cancelled)
+    return not leaves.ordinary and not leaves.fatal
+
+
+def gravest(error: BaseException) -> BaseException:
+    """Take the error that matters out of the group that a task group made of it."""
+    leaves = sort_leaves(error, anyio.get_cancelled_exc_class())
+    return next(iter((*leaves.fatal, *leaves.ordinary)), error)

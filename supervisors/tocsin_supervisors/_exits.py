@@ -1,0 +1,112 @@
+"""How one incarnation of a child ended: a closed set, and the one place where it is told from what the child raised."""
+
+from __future__ import annotations
+
+from typing import TypeAlias, final
+
+import attrs
+
+from ._failures import Failure, sort_leaves
+
+
+class RenewChild(Exception):  # a request, not an error
+    """Raised by a child to be replaced by a fresh incarnation: at once, that child alone, and nothing is charged."""
+
+
+class SuspendChild(Exception):  # a request, not an error
+    """Raised by a child to be restarted after its suspension backoff; charged like a crash, except that rows do not
+    count."""
+
+
+class ForeignCancellation(Exception):  # named for what happened
+    """Stands in the failure of a child that ended cancelled although nobody who may had asked it to stop."""
+
+
+@final
+@attrs.frozen
+class Finished:
+    """The child returned."""
+
+
+@final
+@attrs.frozen
+class Renewed:
+    """The child asked to be replaced, by raising `RenewChild`."""
+
+    failure: Failure
+
+
+@final
+@attrs.frozen
+class Suspended:
+    """The child asked to be restarted later, by raising `SuspendChild`. `error` is it: for causes, never for
+    records."""
+
+    failure: Failure
+    error: BaseException | None = attrs.field(default=None, eq=False, repr=False)
+
+
+@final
+@attrs.frozen
+class Crashed:
+    """The child raised. `foreign_cancel`: it was cancelled by somebody who is not its supervisor."""
+
+    failure: Failure
+    foreign_cancel: bool = False
+    error: BaseException | None = attrs.field(default=None, eq=False, repr=False)
+
+
+@final
+@attrs.frozen
+class Stopped:
+    """The child ended after its supervisor had asked it to. `failure` is what it raised meanwhile, if anything."""
+
+    failure: Failure | None = None
+
+
+@final
+@attrs.frozen
+class Fatal:
+    """The child raised what ends programs: KeyboardInterrupt, SystemExit, or any other exception that is no
+    `Exception`."""
+
+    error: BaseException = attrs.field(eq=False)
+
+
+Exit: TypeAlias = Finished | Renewed | Suspended | Crashed | Stopped | Fatal
+
+
+def exit_of(error: BaseException | None, *, cancelled: type[BaseException], stop_requested: bool) -> Exit:
+    """Tell how an incarnation ended that raised *error*, or returned if it is None.
+
+    *cancelled* is the cancellation of the running backend. The leaves of groups decide, never the outer type, because
+    the same program raises different shapes on different backends; what is most severe among them wins.
+    """
+    if error is None:
+        return Stopped() if stop_requested else Finished()
+    leaves = sort_leaves(error, cancelled)
+    if leaves.fatal:
+        return Fatal(leaves.fatal[0])
+    if stop_requested:
+        return Stopped(_failure_while_stopping(error, leaves.ordinary))
+    if leaves.ordinary and all(isinstance(leaf, RenewChild | SuspendChild) for leaf in leaves.ordinary):
+        return _as_asked(leaves.ordinary)
+    if leaves.cancelled and not leaves.ordinary:
+        # The cancellation itself is the backend's: it must not become the cause of an error that outlives it.
+        foreign = ForeignCancellation("the child ended cancelled although its supervisor had not asked it to stop")
+        return Crashed(Failure.of(foreign), foreign_cancel=True, error=foreign)
+    return Crashed(Failure.of(error), error=error)
+
+
+def _failure_while_stopping(error: BaseException, ordinary: tuple[Exception, ...]) -> Failure | None:
+    # A child that had made up its mind to be renewed when the stop came has obeyed: that is no error.
+    if all(isinstance(leaf, RenewChild | SuspendChild) for leaf in ordinary):
+        return None
+    return Failure.of(error)
+
+
+def _as_asked(requests: tuple[Exception, ...]) -> Renewed | Suspended:
+    for request in requests:
+        if isinstance(request, SuspendChild):
+            return Suspended(Failure.of(request), error=request)
+    return Renewed(Failure.of(requests[0]))

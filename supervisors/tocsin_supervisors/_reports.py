@@ -1,0 +1,182 @@
+"""What a supervisor tells its observer: a closed union of frozen lifecycle records.
+
+Every record has `supervisor` (the path of the supervisor, names joined by "/"), `child` (an id) and `at` (monotonic
+seconds).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias, final
+
+import attrs
+
+from ._failures import Failure
+from ._intensity import Exceeded
+
+
+@attrs.frozen(kw_only=True)
+class _Record:
+    supervisor: str
+    child: str
+    at: float
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ChildStarted(_Record):
+    """An incarnation is up."""
+
+    incarnation: int
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ChildStartFailed(_Record):
+    """An incarnation ended, or was ended for being late, before it was up."""
+
+    incarnation: int
+    failure: Failure
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ChildCrashed(_Record):
+    """An incarnation raised."""
+
+    incarnation: int
+    failure: Failure
+    foreign_cancel: bool = False
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ChildSuspended(_Record):
+    """An incarnation asked to be restarted later."""
+
+    incarnation: int
+    failure: Failure
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ChildRenewed(_Record):
+    """An incarnation asked to be replaced."""
+
+    incarnation: int
+    failure: Failure
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ChildFinished(_Record):
+    """An incarnation returned."""
+
+    incarnation: int
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ChildStopped(_Record):
+    """An incarnation ended because it was asked to."""
+
+    incarnation: int
+
+
+@final
+@attrs.frozen(kw_only=True)
+class RestartScheduled(_Record):
+    """A child will be started again after `delay` seconds, for the `restarts`-th time in this run of its supervisor."""
+
+    delay: float
+    restarts: int
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ChildParked(_Record):
+    """A child exceeded its restart intensity and stays down until `restart_child`; its siblings live on."""
+
+    exceeded: Exceeded
+    failure: Failure | None
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ChildRemoved(_Record):
+    """The supervisor forgot a child: it was temporary and ended, was deleted, or did not start."""
+
+
+@final
+@attrs.frozen(kw_only=True)
+class SupervisorGaveUp(_Record):
+    """A restart intensity was exceeded: all children are being stopped, then the supervisor raises. `child` failed
+    last."""
+
+    exceeded: Exceeded
+    of_supervisor: bool
+    failure: Failure | None
+
+
+@final
+@attrs.frozen(kw_only=True)
+class StopTimedOut(_Record):
+    """A child has not ended although it was asked to, given its grace period and cancelled. `line` says where it
+    hangs."""
+
+    incarnation: int
+    line: str
+
+
+@final
+@attrs.frozen(kw_only=True)
+class StopFailed(_Record):
+    """An incarnation raised while it was being stopped; it is down all the same."""
+
+    incarnation: int
+    failure: Failure
+
+
+Report: TypeAlias = (
+    ChildStarted
+    | ChildStartFailed
+    | ChildCrashed
+    | ChildSuspended
+    | ChildRenewed
+    | ChildFinished
+    | ChildStopped
+    | RestartScheduled
+    | ChildParked
+    | ChildRemoved
+    | SupervisorGaveUp
+    | StopTimedOut
+    | StopFailed
+)
+"""Everything that an observer of a supervisor may be called with."""
+
+Observer: TypeAlias = Callable[[Report], object]
+"""Called in the supervisor's own task, so it must be quick and must not wait."""
+
+
+@final
+@attrs.frozen
+class Unstopped:
+    """A child that has not ended: its path, names joined by "/", and the innermost line where it hangs."""
+
+    child: str
+    line: str
+
+
+@final
+@attrs.frozen
+class StopReport:
+    """What became of a stop. `unstopped`: children that still run, having been cancelled. `errors`: what children
+    raised meanwhile."""
+
+    unstopped: tuple[Unstopped, ...] = ()
+    errors: tuple[StopFailed, ...] = ()
+
+    @property
+    def is_clean(self) -> bool:
+        """True if every child is down and none raised while it was being stopped."""
+        return not self.unstopped and not self.errors

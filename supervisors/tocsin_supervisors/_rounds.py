@@ -1,0 +1,184 @@
+"""Rounds: several children that are stopped in reverse order, one at a time, and then started in order, one at a
+time."""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, final
+
+import attrs
+
+from ._children import ChildState
+from ._slots import OURS, Alarm
+from ._strategies import Strategy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ._decisions_children import Children
+    from ._slots import Slot
+
+
+@final
+@enum.unique
+class Phase(enum.Enum):
+    """How far a round is."""
+
+    STOPPING = "stopping"
+    WAITING = "waiting"  # for the backoff of the child that failed
+    STARTING = "starting"
+
+
+@final
+@attrs.define
+class Round:
+    """The initial start, or a group restart. The supervisor has at most one."""
+
+    affected: dict[str, None]  # ids in start order
+    phase: Phase
+    due: float
+    is_initial: bool = False  # some child has never been up in this run
+    to_stop: list[str] = attrs.field(factory=list[str])  # next one last
+    to_start: list[str] = attrs.field(factory=list[str])  # next one last
+
+    @classmethod
+    def starting(cls, ids: Iterable[str], now: float) -> Round:
+        """Make the round of the initial start."""
+        affected = dict.fromkeys(ids)
+        return cls(affected, Phase.STARTING, now, is_initial=True, to_start=list(reversed(affected)))
+
+    @classmethod
+    def restarting(cls, ids: Iterable[str], due: float, *, is_initial: bool) -> Round:
+        """Make a group restart whose starts are due at *due*."""
+        affected = dict.fromkeys(ids)
+        return cls(affected, Phase.STOPPING, due, is_initial=is_initial, to_stop=list(affected))
+
+    def join(self, ids: Iterable[str], order: Iterable[str], due: float) -> None:
+        """Let a further failure join while the round still stops children: one round is enough for both."""
+        both = {*ids, *self.affected}
+        self.affected = dict.fromkeys(id for id in order if id in both)
+        self.to_stop = list(self.affected)
+        self.due = max(self.due, due)
+
+    def add(self, id: str) -> None:
+        """Let a child take part that was added to the supervisor, at the end of its order."""
+        self.affected[id] = None
+        if self.phase is Phase.STARTING:
+            self.to_start.insert(0, id)
+
+    def leave(self, id: str) -> None:
+        """Take a child out."""
+        self.affected.pop(id, None)
+
+    def begin_starting(self) -> None:
+        """All are down and the backoff is over."""
+        self.phase = Phase.STARTING
+        self.to_start = list(reversed(self.affected))
+
+
+@final
+class Rounds:
+    """Restarts the children of one supervisor as its strategy says: alone, or in the one round there may be at a
+    time."""
+
+    __slots__ = ("_children", "_strategy", "current")
+
+    def __init__(self, children: Children, strategy: Strategy) -> None:
+        self._children = children
+        self._strategy = strategy
+        self.current: Round | None = None
+
+    @property
+    def is_initial(self) -> bool:
+        """True until all children of the initial start have had their turn."""
+        return self.current is not None and self.current.is_initial
+
+    def may_join(self, slot: Slot) -> bool:
+        """Tell whether a failure of this child now belongs to the round that is stopping it anyway."""
+        round = self.current
+        return round is not None and round.phase is Phase.STOPPING and slot.spec.id in round.affected
+
+    def begin_initial(self) -> None:
+        """Start all children."""
+        self.current = Round.starting(self._children.slots, self._children.now)
+
+    def restart(self, slot: Slot, delay: float) -> None:
+        """Restart a child that is down, and whoever else the strategy says, in *delay* seconds."""
+        if self._strategy is Strategy.ONE_FOR_ONE:
+            self._set_alarm(slot, delay)
+        else:
+            self._begin(slot, self._children.now + delay)
+
+    def restart_alone(self, slot: Slot, delay: float) -> None:
+        """Restart one child that is down, whatever the strategy; in the round's turn if it takes part in one."""
+        round = self.current
+        if round is None or round.phase is Phase.STARTING or slot.spec.id not in round.affected:
+            self._set_alarm(slot, delay)
+
+    def give_up(self) -> None:
+        """Nothing is started any more."""
+        self.current = None
+        self._children.alarms.clear((OURS, Alarm.ROUND))
+
+    def begin_starting(self) -> None:
+        """The backoff is over, and all are down."""
+        round, slots = self.current, self._children.slots
+        assert round is not None
+        round.begin_starting()
+        for id in round.affected:
+            slot = slots.get(id)
+            if slot is not None and slot.state is not ChildState.PARKED:
+                assert not slot.is_alive, f"{id!r} is alive before its turn"
+                slot.state = ChildState.WAITING
+
+    def advance(self) -> bool:
+        """Take the next step of the round, if there is one. True in the step in which the initial start is over."""
+        round, children = self.current, self._children
+        if round is None:
+            return False
+        if round.phase is Phase.STOPPING:
+            # One that hangs is passed over by its siblings, but nobody is started before it has ended.
+            if not children.stop_last(round.to_stop) and not any(map(self._is_alive, round.affected)):
+                round.phase = Phase.WAITING
+                children.alarms.set((OURS, Alarm.ROUND), round.due)
+        elif round.phase is Phase.STARTING and not self._start_next(round):
+            self.current = None
+            return round.is_initial
+        return False
+
+    def _set_alarm(self, slot: Slot, delay: float) -> None:
+        self._children.alarms.set((slot.spec.id, Alarm.RESTART), self._children.now + delay)
+
+    def _begin(self, slot: Slot, due: float) -> None:
+        children, round = self._children, self.current
+        order = list(children.slots)
+        ids = self._strategy.affected(order, slot.spec.id)
+        if round is not None and round.phase is Phase.STOPPING:
+            round.join(ids, order, due)
+        else:
+            # A round in progress affects the end of the order too: who still waits for its turn is among these.
+            earlier = due if round is None else round.due
+            is_initial = round is not None and round.is_initial
+            self.current = round = Round.restarting(ids, max(due, earlier), is_initial=is_initial)
+        children.alarms.clear((OURS, Alarm.ROUND))
+        for id in round.affected:
+            children.alarms.clear((id, Alarm.RESTART))  # from here on the round decides when they are started
+
+    def _is_alive(self, id: str) -> bool:
+        slot = self._children.slots.get(id)
+        return slot is not None and slot.is_alive
+
+    def _start_next(self, round: Round) -> bool:
+        """Start the next child of the round, if none is on its way. False when all have had their turn."""
+        children = self._children
+        while round.to_start:
+            id = round.to_start[-1]
+            slot = children.slots.get(id) if id in round.affected else None
+            if slot is not None and slot.state in (ChildState.STARTING, ChildState.STOPPING):
+                return True
+            if slot is not None and slot.state is ChildState.WAITING:
+                if (id, Alarm.RESTART) not in children.alarms:
+                    children.start(slot)
+                return True
+            round.to_start.pop()
+        return False

@@ -1,0 +1,125 @@
+"""One child as its supervisor's machine keeps it, and the child's ladder of being stopped."""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, TypeAlias, final
+
+import attrs
+
+from ._alarms import Alarms
+from ._children import ChildSpec, ChildState
+from ._intensity import RestartHistory
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from ._failures import Failure
+
+OURS = ""  # in the place of a child's id in the key of an alarm of the supervisor itself: no child has it
+HANGS_AFTER = 1.0  # seconds from the cancellation of a child that had its grace period to the report that it hangs
+
+
+@final
+@enum.unique
+class Alarm(enum.Enum):
+    """What is due."""
+
+    RESTART = "restart"
+    START_TIMEOUT = "start_timeout"
+    CANCEL = "cancel"
+    HANGS = "hangs"
+    ROUND = "round"  # of the supervisor: the backoff of a group restart is over
+    DEADLINE = "deadline"  # of the supervisor: the time for an ordered stop is over
+
+
+AlarmKey: TypeAlias = tuple[str, Alarm]
+ChildAlarms: TypeAlias = Alarms[AlarmKey]
+_OF_A_LIFE = (Alarm.START_TIMEOUT, Alarm.CANCEL, Alarm.HANGS)
+_ALIVE = frozenset({ChildState.STARTING, ChildState.RUNNING, ChildState.STOPPING})
+
+
+@final
+@attrs.define
+class Slot:
+    """The child's place in the start order, kept over all its incarnations."""
+
+    spec: ChildSpec
+    state: ChildState = ChildState.WAITING
+    incarnation: int = 0
+    restarts: int = 0
+    last_failure: Failure | None = None
+    history: RestartHistory = attrs.field(factory=RestartHistory)
+    suspensions: int = 0  # in a row
+    up_since: float | None = None  # None until the incarnation is up
+    was_up: bool = False  # in any incarnation of this run
+    is_late: bool = False  # being stopped for exceeding its start time-out
+    is_hanging: bool = False  # has not ended although all was done
+    starter: int | None = None  # token of who waits for it to be up
+    asked_by: int | None = (
+        None  # token of who had it started, kept after the answer: the request may still be withdrawn
+    )
+    terminators: list[int] = attrs.field(factory=list[int])  # tokens of who waits for it to be down
+    is_new: bool = False  # added by the request that it was started for
+    is_ordered_down: bool = False  # to be down for good, by request
+    is_unwanted: bool = False  # to be forgotten once it is down
+
+    @property
+    def is_alive(self) -> bool:
+        """True while an incarnation exists."""
+        return self.state in _ALIVE
+
+    @property
+    def is_awaited(self) -> bool:
+        """True while it is down but about to be started."""
+        return self.state in (ChildState.WAITING, ChildState.SUSPENDED)
+
+    def live(self, incarnation: int, now: float, alarms: ChildAlarms) -> None:
+        """Enter a new life."""
+        assert not self.is_alive, f"two incarnations of {self.spec.id!r}"
+        alarms.clear((self.spec.id, Alarm.RESTART))
+        self.state = ChildState.STARTING
+        self.incarnation = incarnation
+        self.up_since = None
+        self.is_late = False
+        alarms.set((self.spec.id, Alarm.START_TIMEOUT), now + self.spec.start_timeout)
+
+    def came_up(self, now: float, alarms: ChildAlarms) -> None:
+        """The start succeeded."""
+        self.state = ChildState.RUNNING
+        self.up_since = now
+        self.was_up = True
+        alarms.clear((self.spec.id, Alarm.START_TIMEOUT))
+
+    def stop(self, now: float, alarms: ChildAlarms, *, cancelled: bool) -> None:
+        """Enter the ladder of being stopped; *cancelled*: on its last rung, with the cancellation."""
+        id, grace = self.spec.id, self.spec.grace_period
+        self.state = ChildState.STOPPING
+        alarms.clear((id, Alarm.START_TIMEOUT))
+        if not cancelled:
+            alarms.set((id, Alarm.CANCEL), now + grace)
+        elif self.spec.wants_context:
+            alarms.set((id, Alarm.HANGS), now + HANGS_AFTER)
+        else:
+            # What takes no context cannot be told, only cancelled; then its grace period is the time for its cleanup.
+            alarms.set((id, Alarm.HANGS), now + grace)
+
+    def died(self, now: float, alarms: ChildAlarms) -> None:
+        """Leave life, judging it: a long one ends a row of short ones."""
+        for alarm in _OF_A_LIFE:
+            alarms.clear((self.spec.id, alarm))
+        if self.up_since is not None:
+            uptime = now - self.up_since
+            self.history.settled(uptime, self.spec.stable_after)
+            if uptime >= self.spec.stable_after:
+                self.suspensions = 0
+        self.state = ChildState.STOPPED
+        self.up_since = None
+        self.is_hanging = False
+
+    def delay(self, random: Random, *, suspended: bool) -> float:
+        """Give the seconds until the next start, after the failure was charged."""
+        if suspended:
+            self.suspensions += 1
+            return self.spec.suspension.delay(self.suspensions, random)
+        return self.spec.backoff.delay(max(1, self.history.consecutive), random)

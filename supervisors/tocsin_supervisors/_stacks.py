@@ -1,0 +1,53 @@
+"""Where a coroutine hangs: found by following what it awaits, the same way on every backend."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
+from typing import Any
+
+UNKNOWN = "nowhere to be seen"
+MAX_DEPTH = 10_000  # an endless chain is not possible, a broken foreign object is
+_BACKENDS = frozenset({"anyio", "asyncio", "trio", "outcome", "sniffio"})
+_ASYNC_GENERATOR_STEPS = ("async_generator_asend", "async_generator_athrow")
+
+
+def line_of(awaitable: object) -> str:
+    """Give the innermost line where *awaitable* waits, as "file:line function": in its own code, if some of it is
+    not a backend's."""
+    innermost = own = None
+    for _ in range(MAX_DEPTH):
+        frame, awaitable = _step(awaitable)
+        if frame is not None:
+            innermost = frame
+            own = own if _is_of_backend(frame) else frame
+        if awaitable is None:
+            break
+    frame = own or innermost
+    if frame is None:
+        return UNKNOWN
+    return f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_qualname}"
+
+
+def _step(awaitable: Any) -> tuple[FrameType | None, object]:
+    """Give the frame of *awaitable*, if it has one, and what it awaits."""
+    if isinstance(awaitable, CoroutineType):
+        return awaitable.cr_frame, awaitable.cr_await
+    if isinstance(awaitable, GeneratorType):
+        return awaitable.gi_frame, awaitable.gi_yieldfrom
+    if isinstance(awaitable, AsyncGeneratorType):
+        return awaitable.ag_frame, awaitable.ag_await
+    if type(awaitable).__name__ in _ASYNC_GENERATOR_STEPS:
+        return None, _generator_of(awaitable)
+    return None, None
+
+
+def _generator_of(step: object) -> object:
+    """Give the async generator of one of its steps, which names it nowhere; the collector knows."""
+    return next((each for each in gc.get_referents(step) if type(each) is AsyncGeneratorType), None)
+
+
+def _is_of_backend(frame: FrameType) -> bool:
+    top = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+    return top in _BACKENDS or top in sys.stdlib_module_names

@@ -1,0 +1,42 @@
+"""The host of a run: the task that runs a supervisor, and what is raised in it."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+
+from ._errors import to_raise
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from ._supervisor_run import Run
+
+
+@asynccontextmanager
+async def hosted(run: Run) -> AsyncGenerator[None, None]:
+    """Run *run* beside the body; leaving it stops the children in order. What comes out is never a group of one."""
+    held = ended = None
+    try:
+        async with anyio.create_task_group() as host:
+            host.start_soon(run.live, name=f"{run.path}: supervisor")
+            host.start_soon(run.watch, name=f"{run.path}: watcher")
+            try:
+                await run.up.wait()
+                with anyio.CancelScope() as run.body_scope:
+                    if run.error is None:
+                        yield
+            except BaseException as error:  # held until the children are down, then raised
+                held = error
+            run.body_scope = None
+            run.request_stop()
+    except BaseException as error:  # a cancellation from outside, most often; raised below
+        ended = error
+    outcome = to_raise(held, ended, run.error)
+    try:
+        if outcome is not None:
+            raise outcome
+    finally:
+        del held, ended, outcome  # this frame is in their tracebacks

@@ -1,0 +1,326 @@
+"""One run of a supervisor: the shell that tells the machine what happens and does what it asks.
+
+The topology, and why. A cancellation from outside hits all tasks below it at once; an ordered stop needs them one at
+a time. So a *runner* task, shielded, holds the group of the cells, and beside it a *watcher* turns a cancellation
+into a request to stop. Both are in the host group around the body of `running()`. A native `task.cancel()` on
+asyncio pierces a shield, but only that of the task it is called on, which is the host's, never the runner's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from contextvars import copy_context
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING, assert_never, final
+
+import anyio
+import anyio.lowlevel
+
+from ._cells import Cell, enclosing
+from ._directives import (
+    AllHang,
+    Answer,
+    Begin,
+    Broke,
+    CancelChild,
+    CutAsked,
+    End,
+    Ended,
+    Hangs,
+    NoteHanging,
+    Ready,
+    Refuse,
+    RequestStop,
+    RestartAsked,
+    StartAsked,
+    StartChild,
+    StopAsked,
+    Tell,
+    Tick,
+    Withdrawn,
+)
+from ._errors import gravest
+from ._failures import Failure, forget_traceback
+from ._reports import ChildRemoved, StopFailed, StopReport, StopTimedOut, Unstopped
+from .exceptions import SupervisorNotRunning
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextvars import Context
+
+    from anyio.abc import TaskGroup
+
+    from ._contexts import ChildContext
+    from ._decisions import Machine
+    from ._directives import Directive, Fact, Request
+    from ._reports import Observer, Report
+
+
+@final
+class _Reply:
+    """Somebody waits for what becomes of a request."""
+
+    __slots__ = ("error", "event", "value")
+
+    def __init__(self) -> None:
+        self.event = anyio.Event()
+        self.value: object = None
+        self.error: Exception | None = None
+
+
+@final
+class Run:
+    """See the module. Ends once and is then of no use but for its report."""
+
+    def __init__(
+        self, machine: Machine, observer: Observer | None, parent: ChildContext | None, forget: Callable[[str], None]
+    ) -> None:
+        self.machine = machine
+        self.path = machine.children.path
+        self.observer = observer
+        self.observer_errors = 0
+        self.error: BaseException | None = None  # to be raised to whoever runs the supervisor
+        self.up = anyio.Event()  # the initial start is over, well or not
+        self.over = anyio.Event()  # every child is down
+        self.settled = anyio.Event()  # over, or all that is left hangs
+        self.body_scope: anyio.CancelScope | None = None
+        self._parent = parent
+        self._forget = forget
+        self._cells: dict[str, Cell] = {}
+        self._group: TaskGroup | None = None
+        self._context: Context | None = None
+        self._inbox: deque[Fact] = deque([Begin()])
+        self._wake: anyio.Event | None = None
+        self._tokens = count(1)
+        self._replies: dict[int, _Reply] = {}
+        self._unstopped: dict[str, Unstopped] = {}
+        self._stop_errors: list[StopFailed] = []
+
+    # ── from outside ──
+
+    def post(self, fact: Fact) -> None:
+        """Give the machine a fact to note, soon and in order."""
+        self._inbox.append(fact)
+        if self._wake is not None:
+            self._wake.set()
+
+    def request_stop(self) -> None:
+        """Begin the ordered stop."""
+        self.post(StopAsked())
+
+    def cut(self) -> None:
+        """Cancel every child at once."""
+        self.post(CutAsked())
+
+    @property
+    def state(self) -> str:
+        """The state of the supervisor in a word."""
+        if self.over.is_set():
+            return "stopped"
+        if self.machine.is_ending:
+            return "stopping"
+        return "running" if self.machine.is_ready else "starting"
+
+    def is_inside(self) -> bool:
+        """True if the current task belongs to a child of this run, at whatever depth."""
+        return self in enclosing.get()
+
+    def stop_report(self) -> StopReport:
+        """Give what is known by now of how the stop went."""
+        return StopReport(tuple(self._unstopped.values()), tuple(self._stop_errors))
+
+    async def ask(self, request: Callable[[int], Request]) -> object:
+        """Have a request carried out, and give the answer or raise the refusal. Cancelled, a start is undone."""
+        if self.over.is_set():
+            await anyio.lowlevel.checkpoint()
+            raise SupervisorNotRunning(self.path, self.state)
+        token = next(self._tokens)
+        reply = self._replies[token] = _Reply()
+        asked = request(token)
+        self.post(asked)
+        try:
+            await reply.event.wait()
+        except BaseException:
+            if isinstance(asked, StartAsked):
+                self.post(Withdrawn(token, asked.spec.id))
+            elif isinstance(asked, RestartAsked):
+                self.post(Withdrawn(token, asked.child))
+            raise
+        finally:
+            self._replies.pop(token, None)
+        if reply.error is not None:
+            raise reply.error
+        return reply.value
+
+    # ── from below: this is the `Host` of supervisors among the children ──
+
+    def note_stop_trouble(self, report: Report) -> None:
+        """Remember what went wrong while stopping, here and above."""
+        if self.machine.is_ending:
+            if isinstance(report, StopTimedOut):
+                path = f"{report.supervisor}/{report.child}"
+                self._unstopped[path] = Unstopped(path, report.line)
+            elif isinstance(report, StopFailed):
+                self._stop_errors.append(report)
+        if self._parent is not None:
+            self._parent.host.note_stop_trouble(report)
+
+    def child_hangs(self, child: str, incarnation: int) -> None:
+        """Note that a supervisor among the children can do no more."""
+        self.post(Hangs(child, incarnation))
+
+    # ── the tasks ──
+
+    async def watch(self) -> None:
+        """Wait for the end; cancelled, ask for it."""
+        try:
+            await self.over.wait()
+        finally:
+            self.request_stop()
+
+    async def live(self) -> None:
+        """Run the children until all are down. Nothing is raised here: the error is kept for whoever runs the
+        supervisor."""
+        self._context = copy_context()
+        try:
+            with anyio.CancelScope(shield=True):
+                async with anyio.create_task_group() as self._group:
+                    await self._loop()
+        except BaseException as error:  # kept, and raised by `hosted` in the host's task
+            self.error = gravest(error)
+        finally:
+            self._finish()
+
+    async def _loop(self) -> None:
+        machine = self.machine
+        while not machine.is_over:
+            due = await self._pause()
+            now = anyio.current_time()
+            if due is not None and due <= now:
+                self._tell_machine(Tick(), now)
+            while self._inbox and not machine.is_over:
+                self._tell_machine(self._inbox.popleft(), now)
+
+    async def _pause(self) -> float | None:
+        """Wait until there is a fact, or something is due; give when the next thing is, as it was known before."""
+        due = self.machine.next_due()
+        if self._inbox:
+            return due
+        try:
+            if due is not None and due <= anyio.current_time():
+                # However short the backoff, others get their turn between two restarts.
+                await anyio.lowlevel.checkpoint()
+            else:
+                self._wake = anyio.Event()
+                with anyio.CancelScope(deadline=math.inf if due is None else due):
+                    await self._wake.wait()
+        except KeyboardInterrupt as error:
+            # trio raises it in whichever task is at hand; stop in order and raise it where it belongs.
+            self._inbox.append(Broke(error))
+        return due
+
+    def _tell_machine(self, fact: Fact, now: float) -> None:
+        for directive in self.machine.on(fact, now):
+            self._carry_out(directive, now)
+        if isinstance(fact, Ended):
+            self._forget_error(fact)
+
+    def _forget_error(self, fact: Ended) -> None:
+        """Let go of what a crash keeps alive, unless it is to be raised as part of another error."""
+        error: BaseException | None = getattr(fact.exit, "error", None)
+        problem = self.machine.error
+        if error is not None and problem is not error and (problem is None or problem.__cause__ is not error):
+            forget_traceback(error)
+
+    def _finish(self) -> None:
+        self.over.set()
+        self.up.set()
+        self.settled.set()
+        for reply in self._replies.values():
+            reply.error = SupervisorNotRunning(self.path, "stopped")
+            reply.event.set()
+        if self.error is not None and self.body_scope is not None:
+            self.body_scope.cancel()
+
+    # ── directives ──
+
+    def _carry_out(self, directive: Directive, now: float) -> None:
+        match directive:
+            case StartChild():
+                self._start(directive)
+            case RequestStop(child=child):
+                self._request_stop(self._cells[child], now)
+            case CancelChild(child=child):
+                self._cells[child].cancel()
+            case NoteHanging():
+                self._note_hanging(directive, now)
+            case Tell(report=report):
+                self._tell(report)
+            case Answer(token=token, value=value):
+                self._reply(token, value, None)
+            case Refuse(token=token, error=error):
+                self._reply(token, None, error)
+            case Ready():
+                self.up.set()
+            case AllHang():
+                self.settled.set()
+                if self._parent is not None:
+                    self._parent.host.child_hangs(self._parent.id, self._parent.incarnation)
+            case End(error=error):
+                self.error = error
+            case _:
+                assert_never(directive)
+
+    def _start(self, directive: StartChild) -> None:
+        assert self._group is not None
+        assert self._context is not None
+        spec = directive.spec
+        path = f"{self.path}/{spec.id}"
+        cell = self._cells[spec.id] = Cell(spec, directive.incarnation, path, self, self.post)
+        # Each life begins in a copy of the context that the supervisor itself was started in, whoever asks for it now.
+        self._context.run(partial(self._group.start_soon, cell.guard, name=f"{path}: guardian"))
+
+    def _request_stop(self, cell: Cell, now: float) -> None:
+        for callback in cell.request_stop():
+            try:
+                callback()
+            except Exception as error:  # a callback of the child must not keep the others from being stopped
+                context = cell.context
+                self._tell(
+                    StopFailed(
+                        supervisor=self.path,
+                        child=context.id,
+                        at=now,
+                        incarnation=context.incarnation,
+                        failure=Failure.of(error),
+                    )
+                )
+                forget_traceback(error)
+
+    def _note_hanging(self, directive: NoteHanging, now: float) -> None:
+        child, incarnation = directive.child, directive.incarnation
+        line = self._cells[child].line()
+        self._tell(StopTimedOut(supervisor=self.path, child=child, at=now, incarnation=incarnation, line=line))
+
+    def _tell(self, report: Report) -> None:
+        if isinstance(report, StopTimedOut | StopFailed):
+            self.note_stop_trouble(report)
+        elif isinstance(report, ChildRemoved):
+            self._cells.pop(report.child, None)
+            self._forget(report.child)
+        if self.observer is None:
+            return
+        try:
+            self.observer(report)
+        except KeyboardInterrupt as error:
+            self.post(Broke(error))
+        except BaseException:  # an observer only looks on: whatever it raises is counted, and changes nothing
+            self.observer_errors += 1
+
+    def _reply(self, token: int, value: object, error: Exception | None) -> None:
+        reply = self._replies.get(token)
+        if reply is not None:
+            reply.value, reply.error = value, error
+            reply.event.set()
