@@ -19,6 +19,8 @@ def say_after(code: str) -> str:
     """Run *code* in a fresh interpreter without the site's start-up files, and give what it printed."""
     paths = os.pathsep.join([str(ROOT / "runtime"), str(ROOT / "supervisors"), *sys.path])
     environment = {**os.environ, "PYTHONPATH": paths}
+    # Users import from the bytecode cache, whatever the environment of this test-suite says about writing one.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     done = subprocess.run(
         [sys.executable, "-S", "-c", code], env=environment, capture_output=True, text=True, check=True
     )

@@ -1,0 +1,336 @@
+"""One actor of a running bus: its mailbox, its health, and the account of every delivery that was routed to it.
+
+The states of a delivery, and who moves it. Every move happens in one step, and every end goes through `_end`, which
+takes the first word and ignores later ones; that is what the ledger's balance rests on.
+
+    routed ──▶ blocked ──▶ queued ──▶ in flight ──▶ handled | dead-lettered
+       │          │          │ ▲         │ ▲
+       │          ▼          │ └─ put back: interrupted by a stop or a restart
+       ├──▶ rejected         │           ▼ │
+       └──▶ dropped ◀────────┘      waiting for its retry          whatever is left when the bus stops: returned
+
+An actor outlives its incarnations: they come and go under the supervisor (`_incarnation.py`), the mailbox and the
+account stay.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, final
+
+import anyio
+
+from tocsin_supervisors import (
+    Bury,
+    DeadLetterReason,
+    Diagnosis,
+    Failure,
+    Health,
+    RenewChild,
+    Retry,
+    SuspendChild,
+    decide,
+    forget_traceback,
+)
+
+from ._deduplication import DuplicateWindow
+from ._ledger import Counters, Ledger
+from ._mailbox import Mailbox
+from ._outcomes import HANDLED, RETURNED, DeadLettered, Dropped, DropReason, Rejected, RejectReason
+from ._overflow import Coalesce
+from ._presence import Presence
+from ._receipt import note_accepted, note_outcome
+from ._reports import DeliveryDropped, DeliveryRetried
+from .exceptions import ActorRestarting, ActorStopped, AskFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from tocsin_supervisors import ChildContext
+
+    from ._delivery import AnyDelivery
+    from ._envelope import Envelope
+    from ._judgement import Failed
+    from ._outcomes import Outcome
+    from ._run import Run
+    from ._subscription import Subscription
+
+
+@final
+class CrashActor(Exception):
+    """Raised by an incarnation that must be replaced, cell and all, because a handler was cancelled by a stranger."""
+
+
+@final
+class Actor:
+    """See the module."""
+
+    def __init__(self, run: Run, subscription: Subscription) -> None:
+        settings = subscription.settings
+        self.run = run
+        self.subscription = subscription
+        self.settings = settings
+        self.name = subscription.name
+        self.types = subscription.types
+        self.patterns = subscription.patterns
+        self.mailbox = Mailbox(
+            settings.mailbox, keyed=settings.key is not None, strict=settings.strict_order, now=run.now
+        )
+        self.counters = Counters()
+        self.health = Health(settings.sick_after)
+        self.duplicates = None if settings.deduplicate is None else DuplicateWindow(settings.deduplicate)
+        self.probation_over = anyio.Event()  # servers other than the probing one sleep on it
+        self.missed = 0  # deliveries dropped since the last one that was handled
+        self.in_flight: dict[AnyDelivery, None] = {}  # in the order they were started
+        self.presence = Presence.DOWN
+        self.incarnation = 0
+        self.context: ChildContext | None = None  # of the incarnation that is up
+        self.ending: BaseException | None = None  # why the incarnation that is up must end, once its servers are idle
+        self.last_error: Failure | None = None
+
+    # ── what the router and the publishers ask ──
+
+    @property
+    def is_keyed(self) -> bool:
+        """True when deliveries have a key: to be ordered by, or to be coalesced by."""
+        return self.settings.key is not None or isinstance(self.settings.overflow, Coalesce)
+
+    def duplicate_key_of(self, envelope: Envelope[Any]) -> Hashable:
+        """Give what tells a duplicate of *envelope*: its id, unless the subscription gives a key of its own."""
+        policy = self.settings.deduplicate
+        return envelope.id if policy is None or policy.by is None else policy.by(envelope.event)
+
+    def is_duplicate(self, delivery: AnyDelivery) -> bool:
+        """Say whether *delivery* was seen within the window; if not, it has been now."""
+        if self.duplicates is None or self.duplicates.seen_before(delivery.duplicate_key, self.run.now()):
+            return self.duplicates is not None
+        delivery.remembered = True
+        return False
+
+    def key_of(self, event: Any) -> Hashable | None:
+        """Give the ordering or coalescing key of *event*, if this subscription has any."""
+        overflow = self.settings.overflow
+        if isinstance(overflow, Coalesce):
+            return overflow.by(event)
+        return None if self.settings.key is None else self.settings.key(event)
+
+    @property
+    def is_stopping(self) -> bool:
+        """True once the incarnation that is up was asked to stop, or has to end."""
+        return self.ending is not None or (self.context is not None and self.context.stop_requested)
+
+    # ── the account ──
+
+    def routed(self, delivery: AnyDelivery) -> None:
+        """Enter *delivery*; from here on it must end."""
+        self.counters.matched += 1
+        self.run.pending += 1
+
+    def accepted(self, delivery: AnyDelivery) -> None:
+        """Note that the mailbox has taken *delivery*."""
+        if delivery.receipt is not None:
+            note_accepted(delivery.receipt, self.name)
+
+    def handled(self, delivery: AnyDelivery, answer: object) -> None:
+        """The handler returned."""
+        self.counters.handled += not delivery.ended
+        if self.health.on_probation:
+            self.probation_over.set()
+        self.health.on_success()
+        if delivery.question is not None:
+            delivery.question.answer(answer)
+        self._end(delivery, HANDLED)
+
+    def dropped(self, delivery: AnyDelivery, reason: DropReason) -> None:
+        """A policy let go of *delivery*."""
+        self.counters.dropped += 1
+        if reason is not DropReason.DUPLICATE:
+            self.missed += 1
+        if self.run.is_observed:
+            self.run.report(
+                DeliveryDropped(subscription=self.name, event_id=delivery.envelope.id, reason=reason, at=self.run.now())
+            )
+        self._end(delivery, Dropped(reason))
+
+    def rejected(self, delivery: AnyDelivery, reason: RejectReason) -> None:
+        """The publisher or asker is being told no."""
+        if delivery.remembered and self.duplicates is not None:
+            # It was never taken: who publishes it again must not be told that it is a duplicate.
+            self.duplicates.forget(delivery.duplicate_key)
+        self.counters.rejected += not delivery.ended
+        self._end(delivery, Rejected(reason))
+
+    def returned(self, delivery: AnyDelivery) -> None:
+        """The bus or the subscription ends; the delivery goes back to whoever ended it."""
+        self.counters.returned += not delivery.ended
+        if delivery.question is not None:
+            delivery.question.fail(ActorStopped(self.name, delivery.event))
+        self._end(delivery, RETURNED)
+
+    def bury(self, delivery: AnyDelivery, reason: DeadLetterReason, failure: Failure | None = None) -> None:
+        """Put *delivery* into the dead-letter office."""
+        if delivery.ended:
+            return
+        self.counters.dead_lettered += 1
+        letter = self.run.undertaker.bury(delivery, reason, failure, incarnation=self.incarnation)
+        if delivery.question is not None:
+            delivery.question.fail(ActorStopped(self.name, delivery.event))
+        self._end(delivery, DeadLettered(reason, letter))
+
+    def _end(self, delivery: AnyDelivery, outcome: Outcome) -> None:
+        self.in_flight.pop(delivery, None)
+        if delivery.ended:
+            return
+        delivery.ended = True
+        self.mailbox.settled(delivery)
+        if delivery.receipt is not None:
+            note_outcome(delivery.receipt, self.name, outcome)
+        self.run.one_ended()
+
+    def ledger(self) -> Ledger:
+        """Give the account as it stands."""
+        counters = self.counters
+        return Ledger(
+            matched=counters.matched,
+            handled=counters.handled,
+            dead_lettered=counters.dead_lettered,
+            dropped=counters.dropped,
+            rejected=counters.rejected,
+            returned=counters.returned,
+            queued=self.mailbox.queued,
+            in_flight=len(self.in_flight),
+            waiting_retry=self.mailbox.waiting_retry,
+            blocked=self.mailbox.blocked_publishers,
+        )
+
+    # ── an attempt has ended without success ──
+
+    def interrupted(self, delivery: AnyDelivery) -> None:
+        """A stop or a restart ended the attempt: it does not count, and the delivery is first in line again."""
+        self.in_flight.pop(delivery, None)
+        delivery.attempt -= 1
+        if delivery.ended:
+            return
+        if delivery.question is not None:
+            # Whoever asked waits now, not after the restart.
+            delivery.question.fail(ActorRestarting(self.name, delivery.event))
+            self.rejected(delivery, RejectReason.ACTOR_DOWN)
+        else:
+            self.mailbox.put_back(delivery)
+
+    def failed(self, delivery: AnyDelivery, failed: Failed) -> None:
+        """The handler failed: decide what becomes of the delivery first, then of the actor."""
+        failure = Failure.of(failed.error)
+        self.last_error = failure
+        if delivery.ended:
+            self.in_flight.pop(delivery, None)
+        elif delivery.question is not None:
+            self._fail_question(delivery, failed.error, failure)
+        else:
+            self._retry_or_bury(delivery, failed, failure)
+        forget_traceback(failed.error)
+        if failed.foreign:
+            self.end_incarnation(CrashActor(f"{self.name}: {failure.message}"))
+        elif self.subscription.is_stateful and self.settings.on_failure == "restart":
+            self.end_incarnation(RenewChild(f"{self.name} failed with {failure.type}: {failure.message}"))
+
+    def _fail_question(self, delivery: AnyDelivery, error: Exception, failure: Failure) -> None:
+        assert delivery.question is not None
+        answer = AskFailed(self.name, failure)
+        answer.__cause__ = error.with_traceback(None)
+        delivery.question.fail(answer)
+        self.rejected(delivery, RejectReason.ASK_FAILED)
+
+    def _retry_or_bury(self, delivery: AnyDelivery, failed: Failed, failure: Failure) -> None:
+        if delivery.first_failed_at is None:
+            delivery.first_failed_at = self.run.wall_now()
+        verdict = decide(
+            self.settings.retry, delivery.attempt, failed.error, timed_out=failed.timed_out, random=self.run.random
+        )
+        if isinstance(verdict, Bury) and verdict.reason is DeadLetterReason.NON_RETRYABLE:
+            # The message is at fault, and says so: that tells nothing about the actor.
+            self.bury(delivery, DeadLetterReason.NON_RETRYABLE, failure)
+            return
+        is_sick = self.health.on_failure(delivery.number, delivery.attempt) is Diagnosis.SICK
+        if is_sick and not self.settings.strict_order:
+            self._spare(delivery)
+        elif isinstance(verdict, Retry):
+            self._retry(delivery, verdict.delay, failure)
+        else:
+            self.bury(delivery, DeadLetterReason.FOREIGN_CANCEL if failed.foreign else verdict.reason, failure)
+        if is_sick:
+            self.health.begin_probation()
+            self.probation_over = anyio.Event()
+            self.end_incarnation(SuspendChild(f"{self.name} is sick: {failure.type}: {failure.message}"))
+
+    def _spare(self, delivery: AnyDelivery) -> None:
+        """The actor is at fault: the attempt does not count, so no outage empties a mailbox into the dead letters."""
+        del self.in_flight[delivery]
+        delivery.attempt -= 1
+        self.mailbox.put_behind(delivery)
+
+    def _retry(self, delivery: AnyDelivery, delay: float, failure: Failure) -> None:
+        del self.in_flight[delivery]
+        self.counters.retried += 1
+        now = self.run.now()
+        self.mailbox.put_for_retry(delivery, now + delay)
+        if self.run.is_observed:
+            self.run.report(
+                DeliveryRetried(
+                    subscription=self.name,
+                    event_id=delivery.envelope.id,
+                    attempt=delivery.attempt,
+                    delay=delay,
+                    failure=failure,
+                    at=now,
+                )
+            )
+
+    # ── the actor itself ──
+
+    def end_incarnation(self, reason: BaseException) -> None:
+        """Let the incarnation that is up end with *reason* once its servers are idle; others replace a renewal."""
+        if self.ending is None or isinstance(self.ending, RenewChild):
+            self.ending = reason
+        self.wake_servers()
+
+    def wake_servers(self) -> None:
+        """Let every server that sleeps look at the state of the actor."""
+        self.mailbox.wake_all()
+        self.probation_over.set()
+
+    def came_up(self) -> None:
+        """An incarnation is ready to serve."""
+        self.presence = Presence.UP
+        self.run.absent.discard(self)
+
+    def went_down(self, presence: Presence) -> None:
+        """The incarnation ended: whoever waits for an answer is told at once, and for good if the actor is."""
+        self.presence = presence
+        self.context = None
+        for delivery in [each for each in self.mailbox if each.question is not None]:
+            self.mailbox.remove(delivery)
+            if delivery.question is not None:
+                error = ActorRestarting if presence is Presence.DOWN else ActorStopped
+                delivery.question.fail(error(self.name, delivery.event))
+            self.rejected(delivery, RejectReason.ACTOR_DOWN)
+        if presence in (Presence.PARKED, Presence.GONE):
+            self.run.absent.add(self)
+            for delivery, publisher in self.mailbox.blocked():
+                publisher.buried(delivery)
+                self.bury(delivery, DeadLetterReason.ACTOR_STOPPED)
+
+    def bury_queue(self) -> None:
+        """The actor ended for good: what it will never handle becomes dead letters."""
+        for delivery in self.mailbox.empty():
+            self.bury(delivery, DeadLetterReason.ACTOR_STOPPED)
+
+    def take_back_everything(self, reason: RejectReason) -> list[AnyDelivery]:
+        """End every delivery that has not ended, and give those that had been accepted, oldest first; publishers that
+        wait are refused.
+        """
+        for delivery, publisher in self.mailbox.blocked():
+            publisher.refuse(delivery, reason)
+        left = [*self.in_flight, *self.mailbox.empty()]
+        for delivery in left:
+            self.returned(delivery)
+        return sorted(left, key=lambda delivery: delivery.number)

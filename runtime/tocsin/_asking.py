@@ -1,0 +1,109 @@
+"""A question: one delivery for whose answer somebody waits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, final
+
+import anyio
+
+from ._outcomes import RejectReason
+from ._presence import Presence
+from ._publishing import own_server
+from ._receipt import Receipt, open_receipt
+from ._waiting import WaitingPublisher
+from .exceptions import ActorRestarting, ActorStopped, AskTimeout, WouldDeadlock
+
+if TYPE_CHECKING:
+    from ._actor import Actor
+    from ._delivery import AnyDelivery
+    from ._envelope import Envelope
+    from ._run import Run
+    from .exceptions import AskError
+
+
+@final
+class Question:
+    """The place where an answer, or the reason why there is none, is left for the asker. The first word counts."""
+
+    __slots__ = ("_answer", "_error", "_settled")
+
+    def __init__(self) -> None:
+        self._answer: Any = None
+        self._error: AskError | None = None
+        self._settled = anyio.Event()
+
+    def answer(self, value: object) -> None:
+        """Leave the return value of the handler."""
+        if not self._settled.is_set():
+            self._answer = value
+            self._settled.set()
+
+    def fail(self, error: AskError) -> None:
+        """Leave the reason why there will be no answer."""
+        if not self._settled.is_set():
+            self._error = error
+            self._settled.set()
+
+    async def wait(self) -> Any:
+        """Wait for the answer and give it, or raise the reason why there is none."""
+        await self._settled.wait()
+        if self._error is not None:
+            # Raised once, and let go of, so that the frames it gathers are not kept by us.
+            error, self._error = self._error, None
+            raise error
+        return self._answer
+
+
+async def ask(run: Run, actor: Actor, envelope: Envelope[Any], limit: float) -> Any:
+    """Put a question to *actor* and wait for the answer, *limit* seconds in all. See `EventBus.ask`."""
+    _refuse_if_down(actor, envelope.event)
+    server = own_server(run)
+    waits = server is not None and server.task_id == anyio.get_current_task().id
+    if waits and server is not None and (cycle := run.waits.cycle(server.actor, [actor])) is not None:
+        raise WouldDeadlock(cycle)
+    question = Question()
+    receipt = Receipt()
+    open_receipt(receipt, envelope.id, [actor.name])
+    delivery = run.publisher.new_delivery(actor, envelope, receipt)
+    delivery.question = question
+    actor.routed(delivery)
+    with run.waits.entered(server if waits else None, lambda: (actor,)), anyio.move_on_after(limit):
+        try:
+            await _queue(run, actor, delivery, from_handler=server is not None)
+            return await question.wait()
+        finally:
+            _withdraw(actor, delivery)
+    raise AskTimeout(actor.name, f"no answer from {actor.name!r} within {limit} s to {envelope!r}")
+
+
+async def _queue(run: Run, actor: Actor, delivery: AnyDelivery, *, from_handler: bool) -> None:
+    """Put the question into the mailbox; if it is full, wait for room whatever its policy for events is: the asker
+    waits anyway.
+    """
+    if actor.mailbox.has_room:
+        actor.mailbox.put(delivery)
+        actor.accepted(delivery)
+        return
+    waiting = WaitingPublisher(run.now, from_handler=from_handler)
+    waiting.wait_for(actor, delivery, None)
+    await waiting.wait()
+    if delivery.ended:
+        # Refused while it waited for room: the bus closes, or the actor is gone.
+        raise ActorStopped(actor.name, delivery.event)
+
+
+def _withdraw(actor: Actor, delivery: AnyDelivery) -> None:
+    """The asker leaves: take the question out of the mailbox, or discard the answer that is being worked on."""
+    delivery.question = None
+    if not delivery.ended and actor.mailbox.remove(delivery):
+        actor.rejected(delivery, RejectReason.ASK_WITHDRAWN)
+
+
+def _refuse_if_down(actor: Actor, event: object) -> None:
+    match actor.presence:
+        case Presence.UP:
+            pass
+        case Presence.DOWN:
+            raise ActorRestarting(actor.name, event)
+        case Presence.PARKED | Presence.GONE:
+            raise ActorStopped(actor.name, event)

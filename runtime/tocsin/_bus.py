@@ -1,0 +1,426 @@
+"""The bus: declared once, run as often as wanted, the one object that users hold."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import weakref
+from contextlib import asynccontextmanager
+from random import Random
+from typing import TYPE_CHECKING, Any, final
+
+import anyio
+
+from tocsin_supervisors import DeadLetterOffice, Strategy, safe_text
+
+from ._asking import ask as ask_actor
+from ._envelope import Envelope, Priority, check_priority
+from ._events import topic_of
+from ._handlers import inspect_handler
+from ._lifecycle import Phase, is_over
+from ._lifetime import lifetime
+from ._publishing import own_server
+from ._receipt import Receipt
+from ._registry import Group, Registry, default_intensity
+from ._replay import replay as replay_letters
+from ._snapshot import snapshot
+from ._statistics import NEVER_RAN
+from ._stopping import StopReport
+from ._subscription import Subscription
+from .exceptions import (
+    BusAlreadyRunning,
+    BusClosed,
+    BusNotRunning,
+    ForkedProcess,
+    NobodyToAsk,
+    UnknownSubscription,
+    WrongThread,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+    from typing import Unpack
+
+    from tocsin_supervisors import Conditions, RestartIntensity
+
+    from ._actor import Actor
+    from ._ledger import Ledger
+    from ._observing import Observer
+    from ._publish_options import PublishOptions
+    from ._registry import Registrar
+    from ._replay import ReplayReport
+    from ._run import Run
+    from ._statistics import BusStatistics
+    from ._stopping import Stopper
+
+
+@final
+class EventBus(Registry):
+    """An event bus whose subscribers are supervised actors.
+
+    Declare it at import, subscribe to it, then run it::
+
+        bus = EventBus("shop")
+
+        @bus.subscriber(OrderPlaced)
+        async def confirm(order: OrderPlaced) -> None: ...
+
+        async with bus.running():
+            await bus.publish(OrderPlaced("o-1"))
+
+    *observer* is called with every `Report`, in order: an asynchronous one in a task, a plain one in a worker thread of
+    its own. It cannot hold anything up; when it is more than 10,000 reports behind, it loses some
+    (`statistics().reports_lost`). *dead_letters* is the office to use, by default one that keeps 1,000 letters in
+    memory. *dead_letter_undeliverable* keeps events that matched nobody there, too. *strategy* and *intensity* are
+    those of the top supervisor. *random* is the source of jitter, for reproducible tests.
+
+    Everything but `publish_from_thread` must be called in the thread and loop that run the bus.
+    """
+
+    def __init__(
+        self,
+        name: str = "bus",
+        *,
+        observer: Observer | None = None,
+        dead_letters: DeadLetterOffice[Any] | None = None,
+        dead_letter_undeliverable: bool = False,
+        strategy: Strategy = Strategy.ONE_FOR_ONE,
+        intensity: RestartIntensity | None = None,
+        random: Random | None = None,
+    ) -> None:
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"name={name!r}: the name of a bus is a text that is not empty")
+        if observer is not None:
+            inspect_handler(observer)  # raises InvalidHandler for what cannot be called with a report
+        super().__init__(name, strategy=strategy, intensity=default_intensity() if intensity is None else intensity)
+        self.observer = observer
+        self.dead_letters: DeadLetterOffice[Any] = DeadLetterOffice() if dead_letters is None else dead_letters
+        self.dead_letter_undeliverable = dead_letter_undeliverable
+        self.random = Random() if random is None else random  # jitter needs no secrecy
+        self._run: Run | None = None  # the one that is up, or the last one
+        self._stopper: Stopper | None = None
+        _remember_for_forks(self)
+
+    # ── what is declared ──
+
+    @property
+    def bus(self) -> EventBus:
+        """Itself: groups ask their parent, and the bus is the last parent."""
+        return self
+
+    @property
+    def subscriptions(self) -> Mapping[str, Subscription]:
+        """The subscriptions declared on the bus and its groups, by name, in order."""
+        return {subscription.name: subscription for subscription in _subscriptions(self)}
+
+    def group_names(self) -> frozenset[str]:
+        """The names of all groups, nested ones included."""
+        return frozenset(_group_names(self))
+
+    @property
+    def registrar(self) -> Registrar | None:
+        """The run that is up, for those who subscribe while running."""
+        return None if self._run is None or is_over(self._run.phase) else self._run
+
+    # ── running ──
+
+    @asynccontextmanager
+    async def running(self, *, drain_timeout: float = 30.0, shutdown_deadline: float = 30.0) -> AsyncIterator[EventBus]:
+        """Run the bus for as long as the block lasts: start the supervision tree, and at the end drain it, then stop
+        it, last child first.
+
+        Entered, every actor has started, in order of declaration; if one does not start, those before it are stopped in
+        reverse and ChildStartError is raised. Left normally, no new events are taken, what was accepted is handled
+        within *drain_timeout* seconds (30: what Kubernetes grants), and what is left then is in `stop_report`. Left by
+        an exception or a cancellation, native ones of asyncio included, there is no drain, but the same ordered stop:
+        each actor may finish its delivery within its grace period, all of them within *shutdown_deadline* seconds. When
+        the tree gives up, the block is cancelled and RestartIntensityExceeded is raised; KeyboardInterrupt and
+        SystemExit from a handler come out as themselves.
+
+        One run at a time; later ones, also on another loop or backend, start with empty mailboxes and statistics.
+        """
+        _check_duration("drain_timeout", drain_timeout)
+        _check_duration("shutdown_deadline", shutdown_deadline)
+        if self.registrar is not None:
+            raise BusAlreadyRunning(f"{self!r} is running already: a bus runs once at a time, make a second one")
+        async with lifetime(self, drain_timeout=drain_timeout, shutdown_deadline=shutdown_deadline):
+            yield self
+
+    def attach(self, run: Run, stopper: Stopper) -> None:
+        """Take *run* as the one that is up; called by the run itself before its tree starts."""
+        self._run, self._stopper = run, stopper
+
+    async def drain(self, timeout: float = 30.0) -> bool:  # noqa: ASYNC109  # it gives up waiting, and raises nothing
+        """Take no new events, and wait until everything accepted has ended, *timeout* seconds at most.
+
+        True: nothing is left.
+
+        Handlers may go on publishing what follows from their work. The bus does not run again after a drain; stop it.
+        Cancelled, it stays draining.
+        """
+        return await self._up().drain(timeout)
+
+    def request_stop(self, *, drain_timeout: float = 30.0) -> None:
+        """Ask the bus to drain and stop, and return at once.
+
+        Idempotent; a later call with a shorter *drain_timeout* makes it quicker.
+
+        Safe from inside of handlers and from signal receivers of the loop. The body of `running()` is not cancelled: it
+        may wait for `wait_stopped()`.
+        """
+        self._up_or_over()
+        assert self._stopper is not None
+        self._stopper.request(drain_timeout)
+
+    async def stop(self, *, drain_timeout: float = 30.0) -> StopReport | None:
+        """Drain and stop, and give the report. Idempotent, and any number may call it at a time.
+
+        From inside of a handler it only asks for the stop and gives None: waiting there would be waiting for itself.
+        Cancelled, the stop goes on.
+        """
+        self.request_stop(drain_timeout=drain_timeout)
+        run = self._run
+        assert run is not None
+        if own_server(run) is not None:
+            await anyio.lowlevel.checkpoint()
+            return None
+        return await self.wait_stopped()
+
+    async def wait_stopped(self) -> StopReport:
+        """Wait until the bus has stopped, whoever asked for it, and give the report: the body of a daemon."""
+        self._up_or_over()
+        assert self._stopper is not None
+        return await self._stopper.stopped()
+
+    @property
+    def stop_report(self) -> StopReport | None:
+        """What the last stop left behind; None before the first one."""
+        return None if self._stopper is None else self._stopper.report
+
+    # ── publishing ──
+
+    async def publish(
+        self, event: object, *, receipt: Receipt | None = None, **options: Unpack[PublishOptions]
+    ) -> Receipt:
+        """Publish *event* and return when every matching mailbox has taken it.
+
+        Full mailboxes do what their subscription's overflow policy says: by default publishing waits for room, in the
+        order of arrival. It gives the receipt, also filled when it raises: MailboxFull (a policy refused, or a limit on
+        the wait ran out), WouldDeadlock, BusClosed (all with the receipt), RouteError, InvalidPriority, InvalidTopic.
+        Cancelled while waiting, it withdraws from the mailboxes that had not taken the event; the receipt, if you
+        passed one in, and a note on the cancellation say which have. It is a checkpoint at least once in 32 calls, not
+        at each.
+        """
+        run = self._up()
+        return await run.publisher.publish(
+            self._envelope(run, event, options), Receipt() if receipt is None else receipt
+        )
+
+    def publish_nowait(self, event: object, **options: Unpack[PublishOptions]) -> Receipt:
+        """Publish *event* without waiting, from synchronous code in the loop's thread.
+
+        Where publishing would wait, raise MailboxFull.
+        """
+        run = self._up()
+        return run.publisher.publish_nowait(self._envelope(run, event, options), Receipt())
+
+    async def publish_many(self, events: Iterable[object], **options: Unpack[PublishOptions]) -> list[Receipt]:
+        """Publish *events* one after the other, with the same options, and give a receipt for each.
+
+        Interrupted or refused, those before are published.
+        """
+        return [await self.publish(event, **options) for event in events]
+
+    def publish_from_thread(
+        self, event: object, *, timeout: float | None = None, **options: Unpack[PublishOptions]
+    ) -> Receipt:
+        """Publish *event* from any other thread, a synchronous handler's included, and wait until it is taken.
+
+        Raises what `publish` raises. After *timeout* seconds (None: no limit) TimeoutError; the event may still be
+        taken then. When the bus stops, BusClosed, so that no thread waits for ever. In the loop's own thread it would
+        wait for itself, so WrongThread.
+        """
+        run = self._up_or_over()
+        if is_over(run.phase):
+            raise BusClosed(self.name, str(run.phase))
+        if threading.get_ident() == run.thread:
+            raise WrongThread(
+                f"publish_from_thread of bus {self.name!r} was called in its own thread: use publish or publish_nowait"
+            )
+        server = own_server(run)
+
+        async def publish() -> Receipt:
+            envelope = self._envelope(run, event, options, server)
+            return await run.publisher.publish(envelope, Receipt(), server)
+
+        return run.box.post(publish).result(timeout)
+
+    async def ask(
+        self,
+        event: object,
+        *,
+        to: str | Subscription | None = None,
+        timeout: float = 5.0,  # noqa: ASYNC109  # it says more than fail_after: who did not answer, and the withdrawal
+        **options: Unpack[PublishOptions],
+    ) -> Any:
+        """Put a question to one actor and give the return value of its handler.
+
+        *to* names the subscription; without it exactly one must match the event (those for `object` do not count). The
+        question waits in the mailbox like any delivery, but is attempted once only. Raise AskTimeout after *timeout*
+        seconds (5, as OTP's call), AskFailed when the handler raised, ActorRestarting or ActorStopped at once when
+        nobody is there to answer, WouldDeadlock, NobodyToAsk. Cancelled or late, the question is withdrawn.
+        """
+        run = self._up()
+        run.publisher.check_open(from_handler=own_server(run) is not None)
+        _check_duration("timeout", timeout)
+        envelope = self._envelope(run, event, options)
+        return await ask_actor(run, self._to_ask(run, envelope, to), envelope, timeout)
+
+    # ── dead letters ──
+
+    async def replay(
+        self,
+        *,
+        rate: float | None = None,
+        dry_run: bool = False,
+        ids: Iterable[int] | None = None,
+        **conditions: Unpack[Conditions],
+    ) -> ReplayReport:
+        """Have dead letters handled once more: each by the subscription that failed, oldest first, *rate* of them a
+        second at most.
+
+        *conditions* choose the letters as in `dead_letters.list`, *ids* by number. Each letter leaves the office as its
+        mailbox takes it, with its attempts counted anew and its event id kept; if it fails again, a new letter carries
+        the history on. *dry_run* only says what would be replayed. Cancelled, the letters not yet taken are in the
+        office.
+        """
+        run = self._up()
+        if rate is not None and not (type(rate) in (int, float) and 0 < rate < math.inf):
+            raise ValueError(f"rate={rate!r}: must be letters per second, above 0, or None for no limit")
+        letters = self.dead_letters.list(**conditions)
+        if ids is not None:
+            wanted = frozenset(ids)
+            letters = [letter for letter in letters if letter.id in wanted]
+        return await replay_letters(run, letters, rate=rate, dry_run=dry_run)
+
+    # ── being looked at ──
+
+    def statistics(self) -> BusStatistics:
+        """Give a frozen snapshot: phase, ledger, tree, and the counters and gauges of each subscription.
+
+        Costs about 10 µs per subscription.
+        """
+        return snapshot(self, self._run)
+
+    def ledger(self) -> Ledger:
+        """Give the ledger of the current or last run; its `balanced` is the proof that nothing was lost."""
+        return NEVER_RAN if self._run is None else self._run.ledger()
+
+    def __repr__(self) -> str:
+        if self._run is None:
+            return f"<EventBus {safe_text(self.name)} new, {len(self.subscriptions)} subscriptions>"
+        queued = sum(actor.mailbox.queued for actor in self._run.actors.values())
+        count = len(self.subscriptions)
+        return f"<EventBus {safe_text(self.name)} {self._run.phase}, {count} subscriptions, {queued} queued>"
+
+    # ── inside ──
+
+    def _up(self) -> Run:
+        """Give the run that is up, after checking that this is its thread."""
+        run = self._up_or_over()
+        if threading.get_ident() != run.thread:
+            raise WrongThread(
+                f"bus {self.name!r} runs in another thread: only publish_from_thread may be called from here"
+            )
+        if is_over(run.phase):
+            raise BusClosed(self.name, str(run.phase))
+        return run
+
+    def _up_or_over(self) -> Run:
+        run = self._run
+        if run is None:
+            raise BusNotRunning(f"bus {self.name!r} is not running: use it inside of `async with bus.running():`")
+        if run.phase is Phase.FORKED:
+            raise ForkedProcess(
+                f"bus {self.name!r} runs in the parent of this forked process: start a bus here, or spawn, not fork"
+            )
+        return run
+
+    def _envelope(self, run: Run, event: object, options: PublishOptions, server: Any = None) -> Envelope[Any]:
+        """Make the envelope; inside of a handler it inherits the correlation, and what is being handled is its cause."""
+        server = own_server(run) if server is None else server
+        cause = None if server is None or server.delivery is None else server.delivery.envelope
+        expires_in = options.get("expires_in")
+        priority = options.get("priority", Priority.NORMAL)
+        return Envelope(
+            event,
+            run.ids,
+            priority if type(priority) is Priority else check_priority(priority),
+            topic_of(event, options.get("topic")),
+            headers=options.get("headers"),
+            correlation_id=options.get("correlation_id") or (None if cause is None else cause.correlation_id),
+            causation_id=None if cause is None else cause.id,
+            expires_at=None if expires_in is None else run.now() + _check_duration("expires_in", expires_in),
+            schema_version=options.get(
+                "schema_version", getattr(event, "schema_version", 1) if topic_of(event, None) else 1
+            ),
+        )
+
+    def _to_ask(self, run: Run, envelope: Envelope[Any], to: str | Subscription | None) -> Actor:
+        if to is not None:
+            name = to.name if isinstance(to, Subscription) else to
+            actor = run.actors.get(name)
+            if actor is None:
+                raise UnknownSubscription(name, list(run.actors))
+            return actor
+        matching = [
+            actor for actor in run.router.route(type(envelope.event), envelope.topic) if object not in actor.types
+        ]
+        if len(matching) != 1:
+            names = ", ".join(actor.name for actor in matching) or "nobody"
+            raise NobodyToAsk("", f"a question is for one actor, {envelope!r} matches {names}: name one with to=…")
+        return matching[0]
+
+
+def _subscriptions(registry: Registry) -> Iterator[Subscription]:
+    for member in registry.members:
+        if isinstance(member, Group):
+            yield from _subscriptions(member)
+        else:
+            yield member
+
+
+def _group_names(registry: Registry) -> Iterator[str]:
+    for member in registry.members:
+        if isinstance(member, Group):
+            yield member.name
+            yield from _group_names(member)
+
+
+def _check_duration(name: str, value: float) -> float:
+    if type(value) not in (int, float) or not value >= 0:
+        raise ValueError(f"{name}={value!r}: must be seconds, 0 or more (math.inf for no limit)")
+    return value
+
+
+# The one module-level state of the package: a fork copies a running bus into a process where none of its tasks run. The
+# hook cannot be taken back, so it is set once and finds the buses that still exist.
+_buses: weakref.WeakSet[EventBus] = weakref.WeakSet()
+
+
+def _remember_for_forks(bus: EventBus) -> None:
+    if not _buses and hasattr(os, "register_at_fork") and not _hooked:
+        os.register_at_fork(after_in_child=_mark_forked)
+        _hooked.append(True)
+    _buses.add(bus)
+
+
+_hooked: list[bool] = []
+
+
+def _mark_forked() -> None:
+    for bus in list(_buses):
+        run = bus._run  # the same module
+        if run is not None and not is_over(run.phase):
+            run.phase = Phase.FORKED

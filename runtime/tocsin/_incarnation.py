@@ -1,0 +1,99 @@
+"""One life of an actor, from its factory to `stopping()`: what the supervisor starts as the actor's child."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from tocsin_supervisors import Failure
+
+from ._context import current_server
+from ._invocation import in_context_of_publisher, invoke_actor, invoke_handler, run_in_thread
+from ._presence import Presence
+from ._server import Server, serve_all
+from .exceptions import FinishActor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tocsin_supervisors import ChildContext
+
+    from ._actor import Actor
+    from ._invocation import Invoke
+
+
+async def live(actor: Actor, context: ChildContext) -> None:
+    """Live until stopped, finished, or ended by a failure; then raise what the supervisor is to do about it.
+
+    The mailbox is served only between `started()` and `stopping()`. A renewal, suspension or crash is raised after all
+    servers are idle.
+    """
+    actor.ending = None
+    actor.incarnation = context.incarnation
+    server = Server(actor, may_probe=True)
+    # Set before anything of the user's runs, so that what `started()` publishes is known to come from inside.
+    current_server.set(server)
+    instance = await _build(actor)
+    try:
+        actor.context = context
+        actor.came_up()
+        context.on_stop(actor.wake_servers)
+        context.started()
+        await serve_all(server, _invoke(actor, instance))
+    finally:
+        actor.went_down(Presence.DOWN)
+        await _take_down(actor, instance)
+    if actor.ending is not None and not isinstance(actor.ending, FinishActor):
+        raise actor.ending
+
+
+def _invoke(actor: Actor, instance: object) -> Invoke:
+    subscription, limiter = actor.subscription, actor.run.limiter
+    if subscription.actor_plan is not None:
+        invoke = invoke_actor(subscription.actor_plan, instance, limiter)
+    else:
+        assert subscription.handler_plan is not None
+        invoke = invoke_handler(subscription.handler_plan, subscription.handler_plan.call, limiter)
+    return in_context_of_publisher(invoke) if actor.settings.context == "delivery" else invoke
+
+
+async def _build(actor: Actor) -> Any:
+    """Make the state of an actor class anew, and let it start."""
+    subscription = actor.subscription
+    if subscription.actor_plan is None:
+        return None
+    instance: Any = subscription.factory()
+    if subscription.actor_plan.started is not None:
+        await _call(actor, subscription.actor_plan.started.is_async, instance.started)
+    return instance
+
+
+async def _take_down(actor: Actor, instance: Any) -> None:
+    """Let the state stop: shielded, within the grace period; an error in it is told, and never hides why the
+    incarnation ended.
+    """
+    plan = actor.subscription.actor_plan
+    if plan is None or plan.stopping is None:
+        return
+    grace = actor.settings.grace_period
+    deadline = math.inf if grace == math.inf else actor.run.now() + grace
+    try:
+        with anyio.CancelScope(shield=True, deadline=deadline) as scope:
+            await _call(actor, plan.stopping.is_async, instance.stopping)
+        if scope.cancelled_caught:
+            raise TimeoutError(
+                f"stopping() of {actor.name!r} took longer than its grace_period={grace} s and was cancelled"
+            )
+    except Exception as error:  # whatever stopping() raises must not replace the reason why the incarnation ends
+        actor.run.log.stop_error(actor, Failure.of(error))
+        if actor.ending is None and actor.is_stopping:
+            raise
+
+
+async def _call(actor: Actor, is_async: bool, function: Callable[[], Any]) -> None:
+    if is_async:
+        await function()
+    else:
+        await run_in_thread(function, actor.run.limiter)

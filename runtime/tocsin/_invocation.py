@@ -1,0 +1,106 @@
+"""How the handler of a subscription is called: one function from a delivery to something to await, made once per
+incarnation.
+
+An asynchronous handler without a second parameter is called directly, with no coroutine of ours around it. Synchronous
+ones run in a worker thread of the bus's own limiter, so that they starve neither the loop nor the threads of others.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from ._context import current_server
+from ._handlers import select_method
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from ._delivery import AnyDelivery
+    from ._handlers import ActorPlan, HandlerPlan
+
+T = TypeVar("T")
+Invoke: TypeAlias = "Callable[[AnyDelivery], Awaitable[Any]]"
+
+
+def invoke_handler(plan: HandlerPlan, call: Callable[..., Any], limiter: anyio.CapacityLimiter) -> Invoke:
+    """Give the function that has *call* handle a delivery as its *plan* says."""
+    if not plan.is_async:
+        if plan.wants_delivery:
+            return lambda delivery: run_in_thread(partial(call, delivery.envelope.event, delivery), limiter)
+        return lambda delivery: run_in_thread(partial(call, delivery.envelope.event), limiter)
+    if plan.wants_delivery:
+        return lambda delivery: call(delivery.envelope.event, delivery)
+    return lambda delivery: call(delivery.envelope.event)
+
+
+def invoke_actor(plan: ActorPlan, instance: object, limiter: anyio.CapacityLimiter) -> Invoke:
+    """Give the function that has the method of *instance* handle a delivery that its event asks for; the choice is
+    remembered.
+    """
+    chosen: dict[tuple[type, str | None], Invoke] = {}
+
+    def invoke(delivery: AnyDelivery) -> Awaitable[Any]:
+        envelope = delivery.envelope
+        kind = (type(envelope.event), envelope.topic)
+        method = chosen.get(kind)
+        if method is None:
+            if len(chosen) >= 1024:
+                chosen.clear()  # topics are data: their number must not grow without bound
+            selected = select_method(plan, *kind)
+            method = chosen[kind] = invoke_handler(selected, getattr(instance, selected.name), limiter)
+        return method(delivery)
+
+    return invoke
+
+
+def in_context_of_publisher(invoke: Invoke) -> Invoke:
+    """Give a function that runs *invoke* in a copy of the publisher's context: what the handler sets does not outlive
+    the delivery.
+
+    It costs a task: there is no other way to run a coroutine in another context that both backends and their scopes
+    understand.
+    """
+
+    async def invoke_in_context(delivery: AnyDelivery) -> Any:
+        context = delivery.context
+        if context is None:
+            return await invoke(delivery)
+        context = context.copy()
+        context.run(current_server.set, current_server.get())
+        outcome: list[Any] = []
+        failed: list[bool] = []
+
+        async def body() -> None:
+            try:
+                outcome.append(await invoke(delivery))
+            except Exception as error:  # raised again below, without the group that the task would wrap around it
+                outcome.append(error)
+                failed.append(True)
+
+        async with anyio.create_task_group() as group:
+            context.run(group.start_soon, body)
+        (result,) = outcome
+        if failed:
+            raise result
+        return result
+
+    return invoke_in_context
+
+
+async def run_in_thread(call: Callable[[], T], limiter: anyio.CapacityLimiter) -> T:
+    """Run *call* in a worker thread and wait for it, also when cancelled: a thread cannot be stopped, and must not
+    outlive its actor.
+    """
+    return await anyio.to_thread.run_sync(_without_stop_iteration, call, limiter=limiter)
+
+
+def _without_stop_iteration(call: Callable[[], T]) -> T:
+    """A StopIteration cannot travel through a future; coroutines turn it into RuntimeError, so a thread does, too."""
+    try:
+        return call()
+    except StopIteration as error:
+        raise RuntimeError("handler raised StopIteration") from error

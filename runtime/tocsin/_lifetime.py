@@ -1,0 +1,90 @@
+"""`async with bus.running()`: the tasks that carry a run, and the order in which they end.
+
+    host group ─┬─ thread box, observer, background, stopper     shielded: they serve the stop and outlive it
+                └─ (the body, in the caller's task)
+                     └─ root.running(): the supervision tree; any cancellation becomes an ordered stop
+
+Whatever ends the body (return, exception, cancellation of either kind, the tree's death) the tree is stopped in order
+first, then what is left is taken back, then the helpers end. The error that ended it is carried around the host group,
+which would wrap it.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+
+from ._lifecycle import Phase
+from ._run import Run
+from ._stopping import Stopper
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from ._bus import EventBus
+
+OBSERVER_PATIENCE = 1.0  # seconds that an observer gets at the end for the reports it has not seen yet
+
+
+@asynccontextmanager
+async def lifetime(bus: EventBus, *, drain_timeout: float, shutdown_deadline: float) -> AsyncIterator[None]:
+    """Carry one run of *bus* for as long as the block lasts."""
+    run = Run(bus, shutdown_deadline=shutdown_deadline)
+    stopper = Stopper(run)
+    bus.attach(run, stopper)
+    failure: BaseException | None = None
+    async with anyio.create_task_group() as host:
+        helpers = _start_helpers(host, run, stopper)
+        try:
+            async with run.root.running():
+                run.enter(Phase.RUNNING)
+                yield
+                stopper.request(drain_timeout)
+                await stopper.stopped()
+        except BaseException as error:  # raised again below, outside of the group that would wrap it
+            failure = error
+        finally:
+            stopper.finish(run.root.stop_report)
+            _end_helpers(run, helpers)
+    if failure is not None:
+        try:
+            raise failure
+        finally:
+            del failure
+
+
+def _start_helpers(host: anyio.abc.TaskGroup, run: Run, stopper: Stopper) -> list[anyio.CancelScope]:
+    scopes: list[anyio.CancelScope] = []
+
+    async def shielded(function: Callable[[], Awaitable[None]], scope: anyio.CancelScope) -> None:
+        with scope:
+            await function()
+
+    async def background() -> None:
+        async with anyio.create_task_group() as run.background:
+            await anyio.sleep_forever()
+
+    jobs: dict[str, Callable[[], Awaitable[None]]] = {
+        "thread box": run.box.run,
+        "background": background,
+        "stopper": stopper.run,
+    }
+    for name, job in jobs.items():
+        scope = anyio.CancelScope(shield=True)
+        scopes.append(scope)
+        host.start_soon(shielded, job, scope, name=f"{run.name}: {name}")
+    if run.reporter is not None:
+        host.start_soon(shielded, run.reporter.run, run.reporter_scope, name=f"{run.name}: observer")
+    return scopes
+
+
+def _end_helpers(run: Run, scopes: list[anyio.CancelScope]) -> None:
+    """End what serves the run; the observer may see the last reports first."""
+    run.box.close()
+    for scope in scopes:
+        scope.cancel()
+    if run.reporter is not None:
+        run.reporter.close()
+        run.reporter_scope.deadline = run.now() + OBSERVER_PATIENCE

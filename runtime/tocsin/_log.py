@@ -1,0 +1,107 @@
+"""What the bus writes to `logging`, under the name "tocsin": text from events is escaped, a flood is throttled, a
+broken handler of the log harms nobody.
+
+Every record has the fields `bus`, `actor`, `event_id` and `correlation_id` where they apply, for formatters and
+structured logging.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, final
+
+import tocsin_supervisors as supervision
+from tocsin_supervisors import Allowed, DeadLetter, Failure, LogThrottle, safe_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ._actor import Actor
+
+logger = logging.getLogger("tocsin")
+
+
+@final
+class BusLog:
+    """The log of one run of a bus.
+
+    Dead letters are throttled per subscription: 10 lines in 5 minutes, then how many were left out (as Akka does).
+    """
+
+    def __init__(self, bus: str, now: Callable[[], float]) -> None:
+        self._bus = bus
+        self._now = now
+        self._throttles: dict[str, LogThrottle] = {}  # name of the subscription → its throttle
+
+    def dead_lettered(self, letter: DeadLetter[Any]) -> None:
+        """Tell of a dead letter, unless the throttle holds it back."""
+        throttle = self._throttles.setdefault(letter.subscription, LogThrottle())
+        allowed = throttle.allow(self._now())
+        if not isinstance(allowed, Allowed):
+            if allowed.first:
+                self._write(
+                    logging.WARNING,
+                    "dead letters of %s: more are coming, silent for a while",
+                    letter.subscription,
+                    actor=letter.subscription,
+                )
+            return
+        before = f" ({allowed.suppressed_before} before it were not logged)" if allowed.suppressed_before else ""
+        cause = "" if letter.failure is None else f": {letter.failure.type}: {safe_text(letter.failure.message)}"
+        self._write(
+            logging.WARNING,
+            "dead letter %s of %s after %s attempts, %s%s%s",
+            letter.id,
+            letter.subscription,
+            letter.attempts,
+            letter.reason.value,
+            cause,
+            before,
+            actor=letter.subscription,
+            event_id=letter.event_id,
+            correlation_id=letter.correlation_id,
+        )
+
+    def stop_error(self, actor: Actor, failure: Failure) -> None:
+        """Tell of an error that was raised while an actor was being stopped."""
+        self._write(
+            logging.ERROR,
+            "%s raised while stopping: %s: %s",
+            actor.name,
+            failure.type,
+            safe_text(failure.message),
+            actor=actor.name,
+        )
+
+    def lifecycle(self, report: supervision.Report) -> None:
+        """Tell of what supervisors did, as loudly as it matters."""
+        match report:
+            case (
+                supervision.ChildCrashed(child=child, failure=failure)
+                | supervision.ChildStartFailed(child=child, failure=failure)
+            ):
+                self._write(
+                    logging.ERROR, "%s crashed: %s: %s", child, failure.type, safe_text(failure.message), actor=child
+                )
+            case supervision.ChildSuspended(child=child, failure=failure):
+                self._write(logging.ERROR, "%s is suspended: %s", child, safe_text(failure.message), actor=child)
+            case supervision.ChildParked(child=child):
+                self._write(logging.CRITICAL, "%s is parked: its restart intensity was exceeded", child, actor=child)
+            case supervision.SupervisorGaveUp(supervisor=supervisor, child=child):
+                self._write(logging.CRITICAL, "supervisor %s gives up because of %s", supervisor, child, actor=child)
+            case supervision.StopTimedOut(child=child, line=line):
+                self._write(logging.ERROR, "%s does not stop; it is stuck at %s", child, line, actor=child)
+            case _:
+                pass
+
+    def start_failed(self, name: str, failure: Failure) -> None:
+        """Tell of an actor that did not start."""
+        self._write(
+            logging.ERROR, "%s did not start: %s: %s", name, failure.type, safe_text(failure.message), actor=name
+        )
+
+    def _write(self, level: int, text: str, *values: object, **fields: object) -> None:
+        # A filter or handler of the user's log may raise: the log must not decide about deliveries.
+        with suppress(Exception):
+            logger.log(level, text, *values, extra={"bus": self._bus, **fields})

@@ -1,0 +1,283 @@
+"""The bounded inbox of one actor: lanes by priority, retries that wait, deliveries held for their key, publishers
+waiting for room.
+
+Everything here happens in one step on one thread; the only place that awaits is `wait`. Three rules keep it sound:
+
+* Nothing is handed over to a sleeper. A wake-up carries no delivery: who wakes up takes from the lanes itself, or finds
+  them empty and sleeps again. So a cancellation between wake-up and taking loses nothing.
+* Whoever makes room admits waiting publishers in the same step. So publishers wait only while the mailbox is full, and
+  a later publisher cannot get past an earlier one of the same priority.
+* The mailbox outlives the incarnations of its actor: while none is up, deliveries stay, and publishers wait.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, final
+
+import anyio
+
+from ._lanes import Lanes
+from ._retry_queue import RetryQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator
+
+    from ._delivery import AnyDelivery
+    from ._waiting import WaitingPublisher
+
+
+@final
+class Mailbox:
+    """See the module. `capacity` bounds queued deliveries and waiting retries together, not those in flight."""
+
+    __slots__ = (
+        "_busy",
+        "_held",
+        "_keyed",
+        "_lanes",
+        "_now",
+        "_publishers",
+        "_retries",
+        "_sleepers",
+        "_strict",
+        "capacity",
+        "held_count",
+    )
+
+    def __init__(self, capacity: int, *, keyed: bool, strict: bool, now: Callable[[], float]) -> None:
+        self.capacity = capacity
+        self._keyed = keyed
+        self._strict = strict
+        self._now = now
+        self._lanes: Lanes[AnyDelivery] = Lanes()
+        self._retries: RetryQueue[AnyDelivery] = RetryQueue()
+        self._busy: set[Hashable] = set()  # keys with a delivery in flight, or strictly waiting for its retry
+        self._held: dict[Hashable, deque[AnyDelivery]] = {}  # taken from a lane while their key was busy, oldest first
+        self.held_count = 0
+        self._publishers: Lanes[tuple[AnyDelivery, WaitingPublisher]] = Lanes()
+        self._sleepers: deque[anyio.Event] = deque()  # servers that found nothing to do, longest asleep first
+
+    # ── how full it is ──
+
+    @property
+    def queued(self) -> int:
+        """Deliveries ready to be taken, or held for their key."""
+        return len(self._lanes) + self.held_count
+
+    @property
+    def waiting_retry(self) -> int:
+        """Deliveries that wait for the time of their next attempt."""
+        return len(self._retries)
+
+    @property
+    def blocked_publishers(self) -> int:
+        """Publishers that wait for room."""
+        return len(self._publishers)
+
+    @property
+    def has_room(self) -> bool:
+        """True while one more delivery fits."""
+        return len(self._lanes) + self.held_count + len(self._retries) < self.capacity
+
+    def __iter__(self) -> Iterator[AnyDelivery]:
+        """Iterate over everything in it: queued ones in serving order, then held ones, then waiting retries."""
+        yield from self._lanes
+        for held in self._held.values():
+            yield from held
+        yield from self._retries
+
+    # ── putting in ──
+
+    def put(self, delivery: AnyDelivery) -> None:
+        """Put *delivery* last in its lane; the caller has looked for room."""
+        delivery.queued_at = self._now()
+        self._lanes.append(delivery, delivery.priority)
+        self._wake_one()
+
+    def put_back(self, delivery: AnyDelivery) -> None:
+        """Put a delivery whose attempt was interrupted first in its lane again, as if it had never been taken."""
+        self._free_key(delivery)
+        self._lanes.appendleft(delivery, delivery.priority)
+        self._wake_one()
+
+    def put_behind(self, delivery: AnyDelivery) -> None:
+        """Put a delivery that failed while its actor is sick behind the others of its lane: the next probe takes
+        another one.
+        """
+        self._free_key(delivery)
+        self._lanes.append(delivery, delivery.priority)
+        self._wake_one()
+
+    def put_for_retry(self, delivery: AnyDelivery, due: float) -> None:
+        """Let *delivery* wait until *due*. Under strict order its key, or the whole mailbox, waits with it."""
+        if not self._strict:
+            self._free_key(delivery)
+        self._retries.push(delivery, due)
+        self._wake_one()  # its sleeper must learn of the new due time
+
+    def coalesce(self, delivery: AnyDelivery) -> AnyDelivery | None:
+        """Let *delivery* take the place of a queued one with its key, and give the one it replaced."""
+        for queued in self._lanes:
+            if queued.key == delivery.key:
+                delivery.queued_at = self._now()
+                if queued.priority == delivery.priority:
+                    self._lanes.replace(queued, delivery)
+                else:
+                    self._lanes.remove(queued)
+                    self._lanes.append(delivery, delivery.priority)
+                return queued
+        return None
+
+    def drop_for(self, delivery: AnyDelivery) -> AnyDelivery:
+        """Make room for *delivery*: give the oldest of the least urgent ones, or *delivery* itself if all others are
+        more urgent.
+        """
+        oldest = self._lanes.oldest()
+        if oldest is None:
+            return delivery  # everything in it waits for a retry or for its key: older work goes first
+        return self._lanes.drop_oldest() if oldest.priority >= delivery.priority else delivery
+
+    # ── taking out ──
+
+    def take(self, now: float) -> AnyDelivery | None:
+        """Take the next delivery that may be handled at *now*, or None. The caller settles it or puts it back."""
+        if self._retries:
+            first = self._take_retries(now)
+            if first is not None or (self._strict and not self._keyed):
+                return first
+        while self._lanes:
+            delivery = self._lanes.popleft()
+            if self._keyed and not self._claim_key(delivery):
+                self._held.setdefault(delivery.key, deque()).append(delivery)
+                self.held_count += 1
+                continue
+            return delivery
+        return None
+
+    def _take_retries(self, now: float) -> AnyDelivery | None:
+        """Move retries that are due to the front of their lanes; under strict order give the first, since it was never
+        let go.
+        """
+        if self._strict:
+            return self._retries.pop_due(now)
+        due: list[AnyDelivery] = []
+        while (delivery := self._retries.pop_due(now)) is not None:
+            due.append(delivery)
+        for delivery in reversed(due):
+            self._lanes.appendleft(delivery, delivery.priority)
+        return None
+
+    def settled(self, delivery: AnyDelivery) -> None:
+        """Take note that a delivery taken from here has ended: its key is free, publishers may find room."""
+        self._free_key(delivery)
+        self.admit()
+
+    def admit(self) -> None:
+        """Let waiting publishers in, most urgent first and in order of their arrival, while there is room."""
+        while self._publishers and self.has_room:
+            delivery, publisher = self._publishers.popleft()
+            self.put(delivery)
+            publisher.admitted(delivery)
+
+    def remove(self, delivery: AnyDelivery) -> bool:
+        """Take *delivery* out wherever it waits; False if it is not in here (being handled, or gone)."""
+        if not (self._lanes.remove(delivery) or self._retries.remove(delivery) or self._remove_held(delivery)):
+            return False
+        self.settled(delivery)
+        return True
+
+    def empty(self) -> list[AnyDelivery]:
+        """Take everything out, in the order of iteration."""
+        everything = list(self)
+        self._lanes.clear()
+        self._retries.drain()
+        self._held.clear()
+        self._busy.clear()
+        self.held_count = 0
+        return everything
+
+    # ── publishers that wait for room ──
+
+    def block(self, delivery: AnyDelivery, publisher: WaitingPublisher) -> None:
+        """Register a publisher that waits for room, behind those of its priority."""
+        self._publishers.append((delivery, publisher), delivery.priority)
+
+    def unblock(self, delivery: AnyDelivery) -> None:
+        """Forget a publisher that gave up waiting with *delivery*."""
+        for entry in self._publishers:
+            if entry[0] is delivery:
+                self._publishers.remove(entry)
+                return
+
+    def blocked(self) -> list[tuple[AnyDelivery, WaitingPublisher]]:
+        """Give the publishers that wait, most urgent first."""
+        return list(self._publishers)
+
+    # ── servers that wait for work ──
+
+    async def wait(self, now: float) -> None:
+        """Sleep until something may have come in, a retry is due, or `wake_all`.
+
+        Spurious returns are fine; losing a wake-up is not.
+        """
+        due = self._retries.next_due()
+        sleeper = anyio.Event()
+        self._sleepers.append(sleeper)
+        try:
+            if due is None:
+                await sleeper.wait()
+            else:
+                with anyio.move_on_after(max(0.0, due - now)):
+                    await sleeper.wait()
+        finally:
+            if sleeper.is_set():
+                # Woken and cancelled, or timed out, in one step: the wake-up may have been meant for work that
+                # somebody else must do now.
+                if self.queued:
+                    self._wake_one()
+            else:
+                self._sleepers.remove(sleeper)
+
+    def wake_all(self) -> None:
+        """Wake every sleeping server, so that each looks at the state of its actor."""
+        while self._sleepers:
+            self._sleepers.popleft().set()
+
+    def _wake_one(self) -> None:
+        if self._sleepers:
+            self._sleepers.popleft().set()
+
+    # ── keys ──
+
+    def _claim_key(self, delivery: AnyDelivery) -> bool:
+        if delivery.key in self._busy:
+            return False
+        self._busy.add(delivery.key)
+        delivery.owns_key = True
+        return True
+
+    def _free_key(self, delivery: AnyDelivery) -> None:
+        """Let the next delivery with this key be taken: the longest held one goes first in its lane."""
+        if not delivery.owns_key:
+            return
+        delivery.owns_key = False
+        self._busy.discard(delivery.key)
+        held = self._held.get(delivery.key)
+        if held:
+            following = held.popleft()
+            self.held_count -= 1
+            self._lanes.appendleft(following, following.priority)
+            self._wake_one()
+            if not held:
+                del self._held[delivery.key]
+
+    def _remove_held(self, delivery: AnyDelivery) -> bool:
+        held = self._held.get(delivery.key)
+        if held is None or delivery not in held:
+            return False
+        held.remove(delivery)
+        self.held_count -= 1
+        if not held:
+            del self._held[delivery.key]
+        return True

@@ -1,0 +1,73 @@
+"""Carries reports to the user's observer without letting it hold anything up.
+
+Reports go into a bounded buffer in the step in which they happen; a task of its own hands them over, in order. So an
+observer that raises is counted, one that is slow gets them late, and one that hangs loses them (counted), and the
+deliveries do not notice any of it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias, final
+
+import anyio
+
+from ._handlers import inspect_handler
+from ._invocation import run_in_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from ._reports import Report
+
+Observer: TypeAlias = "Callable[[Report], object] | Callable[[Report], Awaitable[object]]"
+
+BUFFER = 10_000  # reports; a storm of restarts fits in, an observer that hangs costs a few megabytes at most
+
+
+@final
+class Reporter:
+    """The buffer before an observer, and the task that empties it."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self._is_async = inspect_handler(observer).is_async
+        self._buffer: deque[Report] = deque()
+        self._more = anyio.Event()
+        self._limiter = anyio.CapacityLimiter(1)  # a thread of its own, so that a blocking observer starves no handler
+        self._closed = False
+        self.errors = 0
+        self.lost = 0
+
+    def put(self, report: Report) -> None:
+        """Take *report* for later, or lose and count it when the observer is too far behind."""
+        if len(self._buffer) >= BUFFER:
+            self.lost += 1
+            return
+        self._buffer.append(report)
+        self._more.set()
+
+    def close(self) -> None:
+        """Let `run` end when everything was handed over."""
+        self._closed = True
+        self._more.set()
+
+    async def run(self) -> None:
+        """Hand over reports until closed and empty."""
+        while self._buffer or not self._closed:
+            while self._buffer:
+                await self._hand_over(self._buffer.popleft())
+            if not self._closed:
+                self._more = anyio.Event()
+                await self._more.wait()
+        await anyio.lowlevel.checkpoint()
+
+    async def _hand_over(self, report: Any) -> None:
+        try:
+            if self._is_async:
+                await self._observer(report)  # type: ignore[misc]  # it was looked at: it is asynchronous
+            else:
+                await run_in_thread(partial(self._observer, report), self._limiter)
+        except Exception:  # whatever an observer raises is its own affair; it is counted
+            self.errors += 1

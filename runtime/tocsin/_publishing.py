@@ -1,0 +1,239 @@
+"""From an event to deliveries in mailboxes: route, then offer to each subscription what its overflow policy allows.
+
+Routing is atomic: predicates, keys and the route itself are computed before anything is offered, so an error there
+leaves no trace. Offering is one step, too: nobody sees a half-published event. Only a publisher that finds full
+mailboxes, and whose subscriptions ask it to, waits.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import enum
+from typing import TYPE_CHECKING, Any, assert_never, final
+
+import anyio
+import anyio.lowlevel
+
+from tocsin_supervisors import DeadLetterReason
+
+from ._context import current_server
+from ._delivery import Delivery
+from ._lifecycle import Phase, may_publish
+from ._outcomes import DropReason, RejectReason
+from ._overflow import Coalesce, DeadLetterNewest, DropNewest, DropOldest, Reject, WaitForRoom
+from ._presence import Presence
+from ._receipt import Receipt, open_receipt
+from ._waiting import WaitingPublisher
+from .exceptions import BusClosed, MailboxFull, RouteError, WouldDeadlock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ._actor import Actor
+    from ._delivery import AnyDelivery
+    from ._envelope import Envelope
+    from ._run import Run
+    from ._server import Server
+
+TURN = 32  # publishes without giving others a turn: a publisher in a loop must not starve its subscribers
+
+
+@enum.unique
+class _Offered(enum.Enum):
+    """What an offer means for the publisher."""
+
+    SETTLED = "settled"  # taken, or ended by a policy that the publisher need not know of
+    TO_WAIT = "to wait"
+    REFUSED = "refused"
+
+
+@final
+class Publisher:
+    """The publishing side of one run of a bus."""
+
+    __slots__ = ("_run", "_turn")
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._turn = TURN
+
+    def check_open(self, *, from_handler: bool) -> None:
+        """Raise BusClosed unless the bus takes events now: from handlers also while it drains."""
+        phase = self._run.phase
+        if phase is not Phase.RUNNING and not may_publish(phase, from_handler=from_handler):
+            raise BusClosed(self._run.name, str(phase))
+
+    async def publish(self, envelope: Envelope[Any], receipt: Receipt, on_behalf: Server | None = None) -> Receipt:
+        """Offer *envelope* to all it matches and wait for room where that is asked for.
+
+        *server*: whose handler publishes from a thread.
+        """
+        self._turn -= 1
+        if not self._turn:
+            self._turn = TURN
+            await anyio.lowlevel.checkpoint()
+        server = own_server(self._run) if on_behalf is None else on_behalf
+        self.check_open(from_handler=server is not None)
+        full, refused = self._offer_all(envelope, receipt)
+        if full:
+            # A task or thread that a handler started beside itself waits alone; a server waits with its whole mailbox.
+            waits = server is not None and (on_behalf is not None or server.task_id == anyio.get_current_task().id)
+            refused += await self._wait(full, receipt, server, waits=waits)
+        if refused:
+            raise MailboxFull(refused, receipt)
+        return receipt
+
+    def publish_nowait(self, envelope: Envelope[Any], receipt: Receipt) -> Receipt:
+        """Offer *envelope* to all it matches; where a publisher would have to wait, it is refused."""
+        self.check_open(from_handler=own_server(self._run) is not None)
+        full, refused = self._offer_all(envelope, receipt)
+        for actor, delivery in full:
+            actor.rejected(delivery, RejectReason.FULL)
+            refused.append(actor.name)
+        if refused:
+            raise MailboxFull(refused, receipt)
+        return receipt
+
+    # ── routing ──
+
+    def _offer_all(
+        self, envelope: Envelope[Any], receipt: Receipt
+    ) -> tuple[list[tuple[Actor, AnyDelivery]], list[str]]:
+        """Route *envelope* and offer it; give those whose mailbox is full and that want the publisher to wait, and who
+        refused it.
+        """
+        routed = self._route(envelope, receipt)
+        open_receipt(receipt, envelope.id, [actor.name for actor, _ in routed])
+        self._run.published += 1
+        if not routed:
+            self._run.undeliverable_event(envelope)
+            return [], []
+        full: list[tuple[Actor, AnyDelivery]] = []
+        refused: list[str] = []
+        for actor, delivery in routed:
+            match self._offer(actor, delivery):
+                case _Offered.REFUSED:
+                    refused.append(actor.name)
+                case _Offered.TO_WAIT:
+                    full.append((actor, delivery))
+                case _Offered.SETTLED:
+                    pass
+        return full, refused
+
+    def _route(self, envelope: Envelope[Any], receipt: Receipt) -> list[tuple[Actor, AnyDelivery]]:
+        """Decide who gets *envelope*, with predicates and keys: what raises here raises before anything happened."""
+        routed: list[tuple[Actor, AnyDelivery]] = []
+        for actor in self._run.router.route(type(envelope.event), envelope.topic):
+            settings = actor.settings
+            if envelope.priority not in settings.priorities:
+                continue
+            if settings.when is not None and not _ask_user(settings.when, envelope.event, actor, "predicate (when=)"):
+                continue
+            routed.append((actor, self.new_delivery(actor, envelope, receipt)))
+        return routed
+
+    def new_delivery(self, actor: Actor, envelope: Envelope[Any], receipt: Receipt | None) -> AnyDelivery:
+        """Make the delivery of *envelope* to *actor*, with its key."""
+        delivery: AnyDelivery = Delivery(envelope, actor.name, receipt, self._run.next_number())
+        if actor.is_keyed:
+            delivery.key = _ask_user(actor.key_of, envelope.event, actor, "key function")
+        if actor.duplicates is not None:
+            delivery.duplicate_key = _ask_user(actor.duplicate_key_of, envelope, actor, "de-duplication key (by=)")
+        if actor.settings.context == "delivery":
+            delivery.context = contextvars.copy_context()
+        return delivery
+
+    # ── offering ──
+
+    def _offer(self, actor: Actor, delivery: AnyDelivery) -> _Offered:
+        """Offer *delivery*, and say what that means for its publisher."""
+        actor.routed(delivery)
+        if actor.presence in (Presence.PARKED, Presence.GONE):
+            actor.bury(delivery, DeadLetterReason.ACTOR_STOPPED)
+        elif actor.is_duplicate(delivery):
+            actor.dropped(delivery, DropReason.DUPLICATE)
+        elif (
+            isinstance(actor.settings.overflow, Coalesce) and (replaced := actor.mailbox.coalesce(delivery)) is not None
+        ):
+            actor.accepted(delivery)
+            actor.dropped(replaced, DropReason.COALESCED)
+        elif actor.mailbox.has_room:
+            actor.mailbox.put(delivery)
+            actor.accepted(delivery)
+        else:
+            return self._overflow(actor, delivery)
+        return _Offered.SETTLED
+
+    def _overflow(self, actor: Actor, delivery: AnyDelivery) -> _Offered:
+        """The mailbox is full: do what the subscription's policy says."""
+        overflow = actor.settings.overflow
+        match overflow:
+            case WaitForRoom():
+                return _Offered.TO_WAIT
+            case Reject():
+                actor.rejected(delivery, RejectReason.FULL)
+                return _Offered.REFUSED
+            case DropOldest() | Coalesce():
+                self._drop_for(actor, delivery)
+            case DropNewest():
+                actor.dropped(delivery, DropReason.NEWEST)
+            case DeadLetterNewest():
+                actor.bury(delivery, DeadLetterReason.OVERFLOW)
+            case _:
+                assert_never(overflow)
+        return _Offered.SETTLED
+
+    def _drop_for(self, actor: Actor, delivery: AnyDelivery) -> None:
+        dropped = actor.mailbox.drop_for(delivery)
+        if dropped is delivery:
+            actor.dropped(delivery, DropReason.NEWEST)
+            return
+        actor.mailbox.put(delivery)
+        actor.accepted(delivery)
+        actor.dropped(dropped, DropReason.OLDEST)
+
+    # ── waiting ──
+
+    async def _wait(
+        self, full: list[tuple[Actor, AnyDelivery]], receipt: Receipt, server: Server | None, *, waits: bool
+    ) -> list[str]:
+        """Wait for room in *full*; give the names of those whose limit on the wait ran out."""
+        if waits and server is not None:
+            self._refuse_deadlock(server, full, receipt)
+        waiting = WaitingPublisher(self._run.now, from_handler=server is not None)
+        for actor, delivery in full:
+            overflow = actor.settings.overflow
+            assert isinstance(overflow, WaitForRoom)
+            waiting.wait_for(actor, delivery, overflow.limit)
+        try:
+            with self._run.waits.entered(server if waits else None, lambda: waiting.actors):
+                await waiting.wait()
+        except BaseException as error:  # raised again: the note is how a cancelled publish says who has taken the event
+            error.add_note(f"publish: {receipt!r} accepted by {receipt.accepted}, withdrawn from {receipt.withdrawn}")
+            raise
+        if RejectReason.CLOSED in waiting.refused.values():
+            raise BusClosed(self._run.name, str(self._run.phase), receipt)
+        return [name for name, reason in waiting.refused.items() if reason is RejectReason.FULL]
+
+    def _refuse_deadlock(self, server: Server, full: list[tuple[Actor, AnyDelivery]], receipt: Receipt) -> None:
+        cycle = self._run.waits.cycle(server.actor, [actor for actor, _ in full])
+        if cycle is not None:
+            for actor, delivery in full:
+                actor.rejected(delivery, RejectReason.DEADLOCK)
+            raise WouldDeadlock(cycle, receipt)
+
+
+def own_server(run: Run) -> Server | None:
+    """Give the server whose handler is running here, if it is one of *run*."""
+    server = current_server.get()
+    return server if server is not None and server.actor.run is run else None
+
+
+def _ask_user(function: Callable[[Any], Any], argument: Any, actor: Actor, role: str) -> Any:
+    """Call a function of the user's while routing."""
+    try:
+        return function(argument)
+    except (
+        Exception
+    ) as error:  # whatever the user's function raises: nothing was accepted, and the publisher learns why
+        raise RouteError(actor.name, role) from error

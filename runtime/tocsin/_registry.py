@@ -1,0 +1,177 @@
+"""Where subscriptions are declared: the bus itself, and groups, each of which becomes a supervisor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, final
+
+from tocsin_supervisors import RestartIntensity, Strategy
+
+from ._settings import Settings
+from ._subscription import Subscription, subscription_of_actor, subscription_of_handler
+from .exceptions import BusNotRunning, DuplicateName, InvalidHandler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Unpack
+
+    from ._bus import EventBus
+    from ._settings import Options
+
+H = TypeVar("H", bound="Callable[..., Any]")
+C = TypeVar("C", bound=type)
+
+
+class Registrar(Protocol):
+    """What a registry needs to know of a running bus."""
+
+    async def start_actor(self, subscription: Subscription) -> None:
+        """Start the actor of a subscription made while running, and route events to it."""
+
+    async def end_actor(self, subscription: Subscription) -> None:
+        """Stop the actor of a subscription and take back what it had not handled."""
+
+
+class Registry:
+    """The part of `EventBus` and `Group` that declares subscribers. All options are those of `Settings`."""
+
+    def __init__(self, name: str, *, strategy: Strategy, intensity: RestartIntensity) -> None:
+        self.name = name
+        self.strategy = strategy
+        self.intensity = intensity
+        self.members: list[Subscription | Group] = []  # in the order of declaration: started in it, stopped in reverse
+
+    @property
+    def bus(self) -> EventBus:
+        """The bus that all this belongs to."""
+        raise NotImplementedError
+
+    def subscriber(self, *interests: type | str, **options: Unpack[Options]) -> Callable[[H], H]:
+        """Subscribe the decorated function to *interests*: event classes (subclasses included), topic patterns, or
+        `object` for everything.
+
+        The function itself is given back, so that it can still be called and tested. Options: see `Settings`. Raise
+        InvalidHandler, InvalidTopic, DuplicateName or ValueError, naming the value and what is allowed.
+        """
+
+        def subscribe(handler: H) -> H:
+            self.subscribe(handler, *interests, **options)
+            return handler
+
+        return subscribe
+
+    def actor(self, **options: Unpack[Options]) -> Callable[[C], C]:
+        """Subscribe the decorated actor class to what its `@handles` methods name.
+
+        It is built anew, without arguments, for each incarnation.
+        """
+
+        def subscribe(actor_class: C) -> C:
+            self.subscribe_actor(actor_class, **options)
+            return actor_class
+
+        return subscribe
+
+    def subscribe(
+        self, handler: Callable[..., Any], *interests: type | str, **options: Unpack[Options]
+    ) -> Subscription:
+        """Subscribe a function, a bound method or a callable object, and give the handle.
+
+        Before the bus runs; then use `subscribe_now`.
+        """
+        self._refuse_while_running("subscribe_now")
+        return self._declare(subscription_of_handler(self, Settings(**options), handler, interests))
+
+    def subscribe_actor(
+        self, factory: Callable[[], Any], *, of: type | None = None, **options: Unpack[Options]
+    ) -> Subscription:
+        """Subscribe an actor class, or a factory for one: `partial(Class, …)`, or any function with `of=Class`."""
+        self._refuse_while_running("subscribe_actor_now")
+        return self._declare(subscription_of_actor(self, Settings(**options), factory, of))
+
+    async def subscribe_now(
+        self, handler: Callable[..., Any], *interests: type | str, **options: Unpack[Options]
+    ) -> Subscription:
+        """Subscribe while the bus runs: events published after this has returned are delivered.
+
+        Raise ChildStartError if the actor does not start; then nothing is subscribed. Cancelled, nothing is subscribed.
+        """
+        return await self._declare_now(subscription_of_handler(self, Settings(**options), handler, interests))
+
+    async def subscribe_actor_now(
+        self, factory: Callable[[], Any], *, of: type | None = None, **options: Unpack[Options]
+    ) -> Subscription:
+        """Subscribe an actor class while the bus runs; see `subscribe_now` and `subscribe_actor`."""
+        return await self._declare_now(subscription_of_actor(self, Settings(**options), factory, of))
+
+    def group(
+        self, name: str, *, strategy: Strategy = Strategy.ONE_FOR_ONE, intensity: RestartIntensity | None = None
+    ) -> Group:
+        """Declare a group: a supervisor of its own for the subscribers declared on it, with its own strategy and
+        restart intensity.
+        """
+        self._refuse_while_running(None)
+        group = Group(
+            self, name, strategy=strategy, intensity=intensity if intensity is not None else default_intensity()
+        )
+        if name in self.bus.group_names():
+            raise DuplicateName(name, "group")
+        self.members.append(group)
+        return group
+
+    async def end(self, subscription: Subscription) -> None:
+        """End *subscription*; see `Subscription.unsubscribe`."""
+        if subscription not in self.members:
+            return
+        registrar = self.bus.registrar
+        if registrar is not None:
+            await registrar.end_actor(subscription)
+        if subscription in self.members:
+            self.members.remove(subscription)
+
+    def _declare(self, subscription: Subscription) -> Subscription:
+        if subscription.name in self.bus.subscriptions:
+            raise DuplicateName(subscription.name, "subscription")
+        self.members.append(subscription)
+        return subscription
+
+    async def _declare_now(self, subscription: Subscription) -> Subscription:
+        registrar = self.bus.registrar
+        if registrar is None:
+            raise BusNotRunning(f"bus {self.bus.name!r} is not running: use subscribe() before it does")
+        self._declare(subscription)
+        try:
+            await registrar.start_actor(subscription)
+        except BaseException:
+            self.members.remove(subscription)
+            raise
+        return subscription
+
+    def _refuse_while_running(self, instead: str | None) -> None:
+        if self.bus.registrar is not None:
+            hint = f"use `await {instead}(…)`" if instead else "declare groups before the bus runs"
+            raise InvalidHandler(f"bus {self.bus.name!r} is running: {hint}")
+
+
+def default_intensity() -> RestartIntensity:
+    """A supervisor of many actors: at most 30 restarts a minute, whoever they are of, before it gives up."""
+    return RestartIntensity(30, 60.0)
+
+
+@final
+class Group(Registry):
+    """A supervisor within a bus; made by `bus.group(name, …)`.
+
+    Its subscribers are started, restarted and given up together as its strategy says.
+    """
+
+    def __init__(self, parent: Registry, name: str, *, strategy: Strategy, intensity: RestartIntensity) -> None:
+        super().__init__(name, strategy=strategy, intensity=intensity)
+        self.parent = parent
+
+    @property
+    def bus(self) -> EventBus:
+        """The bus that this group belongs to."""
+        return self.parent.bus
+
+    def __repr__(self) -> str:
+        return f"<Group {self.name}: {self.strategy.value}, {len(self.members)} members>"

@@ -1,0 +1,293 @@
+"""One run of a bus, from `running()` to its end: everything that belongs to a loop and must not outlive it.
+
+Who changes what: the phase moves forward only, in `enter`. Actors are made by `_tree` and by `start_actor`, removed by
+`end_actor`. `pending` counts deliveries that have not ended; when it reaches what parked actors hold, a drain is
+complete.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import threading
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, final
+
+import anyio
+
+import tocsin_supervisors as supervision
+from tocsin_supervisors import ChildNotFound, ChildSpec, Supervisor
+
+from ._actor import Actor
+from ._backends import monotonic_clock
+from ._envelope import IdSource
+from ._incarnation import live
+from ._ledger import Ledger, add_up
+from ._lifecycle import Phase, forward
+from ._log import BusLog
+from ._observing import Reporter
+from ._outcomes import RejectReason
+from ._presence import Presence
+from ._publishing import Publisher, own_server
+from ._registry import Group
+from ._reports import EventUndeliverable, PhaseChanged
+from ._router import Router
+from ._threads import ThreadBox
+from ._undertaker import Undertaker
+from ._waits import Waits
+
+if TYPE_CHECKING:
+    from tocsin_supervisors import ChildContext
+
+    from ._bus import EventBus
+    from ._delivery import AnyDelivery
+    from ._envelope import Envelope
+    from ._registry import Registry
+    from ._reports import Report
+    from ._subscription import Subscription
+
+THREADS = 40  # worker threads for synchronous handlers of one bus: as many as anyio's own default limiter
+
+
+@final
+class Run:
+    """See the module. Made inside the running loop."""
+
+    def __init__(self, bus: EventBus, *, shutdown_deadline: float) -> None:
+        self.bus = bus
+        self.name = bus.name
+        self.phase = Phase.STARTING
+        self.thread = threading.get_ident()
+        self.now = monotonic_clock()
+        self.cancelled = anyio.get_cancelled_exc_class()
+        self.random = bus.random
+        self.limiter = anyio.CapacityLimiter(THREADS)
+        self.ids = IdSource(time.time, secrets.randbits)
+        self._numbers = itertools.count(1)
+        self.office = bus.dead_letters
+        self.log = BusLog(bus.name, self.now)
+        self.reporter = None if bus.observer is None else Reporter(bus.observer)
+        self.is_observed = self.reporter is not None
+        self.router: Router[Actor] = Router()
+        self.publisher = Publisher(self)
+        self.undertaker = Undertaker(self)
+        self.waits = Waits()
+        self.box = ThreadBox(bus.name)
+        self.actors: dict[str, Actor] = {}  # name → actor, in the order of declaration
+        self.gone = Ledger()  # the account of actors that were unsubscribed
+        self.published = 0
+        self.undeliverable = 0
+        self.absent: set[Actor] = set()  # parked, or gone: what is in their mailboxes, nobody will handle
+        self.pending = 0  # deliveries that have not ended
+        self.drained = anyio.Event()  # also set when there is nothing to wait for any more, because the bus stops
+        self._drains: set[anyio.CancelScope] = set()
+        self.reporter_scope = anyio.CancelScope(shield=True)
+        self.background: anyio.abc.TaskGroup | None = None  # for ends that go on when who asked for them was cancelled
+        self._supervisors: dict[Registry, Supervisor] = {}
+        self.root = self._tree(bus, shutdown_deadline)
+
+    # ── small things that many ask for ──
+
+    def wall_now(self) -> datetime:
+        """Give the wall clock, for people: nothing is timed by it."""
+        return datetime.now(UTC)
+
+    def next_number(self) -> int:
+        """Give the next delivery its number."""
+        return next(self._numbers)
+
+    def report(self, report: Report) -> None:
+        """Hand *report* to the observer, if there is one."""
+        if self.reporter is not None:
+            self.reporter.put(report)
+
+    def undeliverable_event(self, envelope: Envelope[Any]) -> None:
+        """Nobody matched *envelope*: count it, tell of it, keep it if the bus was asked to."""
+        self.undeliverable += 1
+        if self.is_observed:
+            kind = supervision.qualified_name(type(envelope.event))
+            self.report(EventUndeliverable(event_id=envelope.id, event_type=kind, topic=envelope.topic, at=self.now()))
+        if self.bus.dead_letter_undeliverable:
+            self.undertaker.bury_undeliverable(envelope)
+
+    def ledger(self) -> Ledger:
+        """Add up the accounts of all actors, past ones included."""
+        return add_up([self.gone, *(actor.ledger() for actor in self.actors.values())])
+
+    # ── the tree ──
+
+    def _tree(self, registry: Registry, deadline: float) -> Supervisor:
+        children: list[ChildSpec] = []
+        for member in registry.members:
+            if isinstance(member, Group):
+                children.append(ChildSpec(member.name, self._tree(member, deadline)))
+            else:
+                children.append(self._new_actor(member))
+        supervisor = Supervisor(
+            registry.name,
+            children,
+            strategy=registry.strategy,
+            intensity=registry.intensity,
+            shutdown_deadline=deadline,
+            observer=self._observe,
+            random=self.random,
+        )
+        self._supervisors[registry] = supervisor
+        return supervisor
+
+    def _new_actor(self, subscription: Subscription) -> ChildSpec:
+        actor = Actor(self, subscription)
+        self.actors[actor.name] = actor
+        self.router.add(actor)
+        subscription.actor = actor
+        settings = actor.settings
+
+        async def start(context: ChildContext) -> None:
+            await live(actor, context)
+
+        return ChildSpec(
+            actor.name,
+            start,
+            restart=settings.restart,
+            grace_period=settings.grace_period,
+            start_timeout=settings.start_timeout,
+            backoff=settings.backoff,
+            suspension=settings.suspension,
+            stable_after=settings.stable_after,
+            intensity=settings.intensity,
+            on_exhausted=settings.on_exhausted,
+        )
+
+    def _observe(self, report: supervision.Report) -> None:
+        """Take note of what a supervisor did, in the step in which it did it."""
+        match report:
+            case supervision.ChildParked(child=child):
+                self._went_down(child, Presence.PARKED)
+            case supervision.ChildFinished(child=child) | supervision.ChildRemoved(child=child):
+                self._went_down(child, Presence.GONE)
+            case supervision.SupervisorStopping(supervisor=self.root.name):
+                self.enter(Phase.STOPPING)
+            case _:
+                pass
+        self.log.lifecycle(report)
+        self.report(report)
+
+    def _went_down(self, name: str, presence: Presence) -> None:
+        actor = self.actors.get(name)
+        if actor is None:
+            return
+        actor.went_down(presence)
+        if presence is Presence.GONE and self.phase is not Phase.STOPPING:
+            self.router.remove(actor)
+            actor.bury_queue()
+        self.one_ended(0)
+
+    # ── subscribing and unsubscribing while running ──
+
+    async def start_actor(self, subscription: Subscription) -> None:
+        """Start the actor of *subscription* and route to it; if it does not start, nothing is left of it."""
+        spec = self._new_actor(subscription)
+        actor = self.actors[subscription.name]
+        # It is routed to only once it is up: a subscription that fails to start must not have swallowed anything.
+        self.router.remove(actor)
+        try:
+            await self._supervisors[subscription.registry].start_child(spec, keep=True)
+        except BaseException:
+            del self.actors[subscription.name]
+            raise
+        self.router.add(actor)
+
+    async def end_actor(self, subscription: Subscription) -> None:
+        """Stop the actor of *subscription*; what it had not handled is returned."""
+        actor = self.actors[subscription.name]
+        self._forget_route(actor)
+        done = anyio.Event()
+        assert self.background is not None
+        self.background.start_soon(self._end_actor, actor, done)
+        server = own_server(self)
+        if server is None or server.actor is not actor:
+            await done.wait()
+
+    async def _end_actor(self, actor: Actor, done: anyio.Event) -> None:
+        supervisor = self._supervisors[actor.subscription.registry]
+        try:
+            await supervisor.terminate_child(actor.name)
+            await supervisor.delete_child(actor.name)
+        except (ChildNotFound, supervision.SupervisorNotRunning):
+            pass  # a temporary one that has ended by itself, or the group is just being restarted or given up
+        finally:
+            actor.take_back_everything(RejectReason.UNSUBSCRIBED)
+            actor.went_down(Presence.GONE)
+            if self.actors.pop(actor.name, None) is not None:
+                self.gone = add_up([self.gone, actor.ledger()])
+            if actor.subscription in actor.subscription.registry.members:
+                actor.subscription.registry.members.remove(actor.subscription)
+            done.set()
+
+    def _forget_route(self, actor: Actor) -> None:
+        if actor.presence is not Presence.GONE:
+            self.router.remove(actor)
+
+    async def restart_actor(self, subscription: Subscription) -> None:
+        """Start a parked or ended actor again, and route to it if that had ended."""
+        actor = self.actors[subscription.name]
+        was_gone = actor.presence is Presence.GONE
+        await self._supervisors[subscription.registry].restart_child(subscription.name)
+        if was_gone:
+            self.router.add(actor)
+
+    # ── phases ──
+
+    def enter(self, phase: Phase) -> None:
+        """Move forward to *phase*; publishers that wait for room and may not go on in it are refused."""
+        entered = forward(self.phase, phase)
+        if entered is self.phase:
+            return
+        self.phase = entered
+        if entered in (Phase.STOPPING, Phase.STOPPED):
+            self.drained.set()
+        self.report(PhaseChanged(bus=self.name, phase=str(entered), at=self.now()))
+        for actor in self.actors.values():
+            for delivery, publisher in actor.mailbox.blocked():
+                if entered is not Phase.DRAINING or not publisher.from_handler:
+                    publisher.refuse(delivery, RejectReason.CLOSED)
+
+    def one_ended(self, count: int = 1) -> None:
+        """A delivery has ended: see whether that was the last one that a drain waits for."""
+        self.pending -= count
+        if self.phase is Phase.DRAINING and self.is_idle():
+            self.drained.set()
+
+    def is_idle(self) -> bool:
+        """True when nothing is left that an actor may still handle."""
+        return self.pending <= sum(actor.ledger().live for actor in self.absent)
+
+    async def drain(self, limit: float) -> bool:
+        """Take no new events, and wait until what was accepted has ended, for *limit* seconds at most.
+
+        True: nothing is left.
+
+        A second call with a shorter limit shortens the wait of the first; a stop ends it.
+        """
+        self.enter(Phase.DRAINING)
+        if self.is_idle():
+            self.drained.set()
+        self.shorten_drains(limit)
+        with anyio.CancelScope(deadline=self.now() + limit) as scope:
+            self._drains.add(scope)
+            try:
+                await self.drained.wait()
+            finally:
+                self._drains.remove(scope)
+        return self.is_idle()
+
+    def shorten_drains(self, limit: float) -> None:
+        """Let drains that wait end within *limit* seconds from now."""
+        for scope in self._drains:
+            scope.deadline = min(scope.deadline, self.now() + limit)
+
+    def take_back_everything(self) -> list[AnyDelivery]:
+        """End everything that has not ended; give what had been accepted, in the order of acceptance."""
+        left = [each for actor in self.actors.values() for each in actor.take_back_everything(RejectReason.CLOSED)]
+        return sorted(left, key=lambda delivery: delivery.number)

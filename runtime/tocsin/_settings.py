@@ -1,0 +1,158 @@
+"""What a subscriber may ask for: every option, its default and the reason for it, checked at the door."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, Literal, TypedDict, final
+
+from attrs import Attribute, field, frozen, validators
+
+from tocsin_supervisors import Backoff, RestartIntensity, RestartPolicy, RetryPolicy
+
+from ._deduplication import Deduplicate
+from ._envelope import Priority, check_priority
+from ._overflow import Coalesce, Overflow, WaitForRoom
+
+OVERFLOWS = Overflow.__args__  # the members of the closed union
+
+
+class Options(TypedDict, total=False):
+    """The keyword options of `subscriber`, `actor` and `subscribe`; `Settings` says what each means."""
+
+    name: str | None
+    when: Callable[[Any], bool] | None
+    mailbox: int
+    overflow: Overflow
+    concurrency: int
+    key: Callable[[Any], Hashable] | None
+    strict_order: bool
+    retry: RetryPolicy
+    timeout: float | None
+    restart: RestartPolicy
+    intensity: RestartIntensity
+    backoff: Backoff
+    suspension: Backoff
+    stable_after: float
+    on_exhausted: Literal["escalate", "park"]
+    on_failure: Literal["restart", "resume"]
+    sick_after: int
+    grace_period: float
+    start_timeout: float
+    priorities: Iterable[Priority]
+    deduplicate: Deduplicate | None
+    context: Literal["actor", "delivery"]
+
+
+def _whole_number(instance: object, attribute: Attribute[Any], value: object) -> None:
+    if type(value) is not int or value < 1:
+        raise ValueError(f"{attribute.name}={value!r}: must be a whole number of at least 1")
+
+
+def _seconds(instance: object, attribute: Attribute[Any], value: object) -> None:
+    if type(value) not in (int, float) or not value >= 0:  # type: ignore[operator]  # NaN fails the comparison too
+        raise ValueError(f"{attribute.name}={value!r}: must be seconds, 0 or more (math.inf for no limit)")
+
+
+def _time_limit(instance: object, attribute: Attribute[Any], value: object) -> None:
+    if value is None:
+        return
+    if type(value) not in (int, float) or not 0 < value < math.inf:  # type: ignore[operator]
+        raise ValueError(f"{attribute.name}={value!r}: must be seconds above 0, or None for no limit")
+
+
+def _function(instance: object, attribute: Attribute[Any], value: object) -> None:
+    if value is not None and not callable(value):
+        raise TypeError(f"{attribute.name}={value!r}: must be a function of the event, or None")
+
+
+def _priorities(value: Iterable[Priority]) -> frozenset[Priority]:
+    chosen = frozenset(check_priority(each) for each in value)
+    if not chosen:
+        raise ValueError(
+            "priorities=(): a subscription without any priority would never get an event; name at least one"
+        )
+    return chosen
+
+
+@final
+@frozen(kw_only=True)
+class Settings:
+    """The options of one subscription. All durations are seconds."""
+
+    name: str | None = field(default=None, validator=validators.optional(validators.instance_of(str)))
+    """How the subscription is addressed in reports, statistics, `ask` and `replay`; by default the name of the handler.
+    """
+    when: Callable[[Any], bool] | None = field(default=None, validator=_function)
+    """A predicate on the event: only events for which it is true are delivered.
+
+    Called while publishing, so it must be quick.
+    """
+    mailbox: int = field(default=1000, validator=_whole_number)
+    """How many deliveries wait at most, retries included. 1,000 as in Akka's bounded mailbox."""
+    overflow: Overflow = field(factory=WaitForRoom, validator=validators.instance_of(OVERFLOWS))
+    """What a full mailbox does; by default publishers wait, which loses nothing."""
+    concurrency: int = field(default=1, validator=_whole_number)
+    """How many deliveries are handled at the same time. 1, so that a handler needs no locks."""
+    key: Callable[[Any], Hashable] | None = field(default=None, validator=_function)
+    """Gives the ordering key of an event: deliveries with equal keys are never handled at the same time, and in order.
+    """
+    strict_order: bool = field(default=False, validator=validators.instance_of(bool))
+    """True: a delivery waiting for its retry holds back the ones behind it (with a key: those of its key)."""
+    retry: RetryPolicy = field(factory=RetryPolicy, validator=validators.instance_of(RetryPolicy))
+    """How often and when a failed delivery is attempted again."""
+    timeout: float | None = field(default=30.0, validator=_time_limit)
+    """The time limit of one attempt. 30 s: long enough for slow I/O, and a hang is noticed the same minute."""
+    restart: RestartPolicy = field(default=RestartPolicy.PERMANENT, validator=validators.instance_of(RestartPolicy))
+    """Whether the actor is started again after it ended; OTP's three policies."""
+    intensity: RestartIntensity = field(factory=RestartIntensity, validator=validators.instance_of(RestartIntensity))
+    """How many restarts of this actor are too many."""
+    backoff: Backoff = field(factory=Backoff, validator=validators.instance_of(Backoff))
+    """The delay before a restart after a crash."""
+    suspension: Backoff = field(
+        factory=lambda: Backoff(initial=1.0, maximum=30.0), validator=validators.instance_of(Backoff)
+    )
+    """How long a sick actor is suspended. From 1 s, so that an outage alone never uses up the default intensity."""
+    stable_after: float = field(default=60.0, validator=_seconds)
+    """After this uptime a crash counts as the first one again."""
+    on_exhausted: Literal["escalate", "park"] = field(
+        default="escalate", validator=validators.in_(("escalate", "park"))
+    )
+    """When the intensity is exceeded:
+
+    `escalate` gives up the group (OTP), `park` leaves this actor down and its siblings up.
+    """
+    on_failure: Literal["restart", "resume"] = field(default="restart", validator=validators.in_(("restart", "resume")))
+    """Actor classes: after a failed attempt build the state anew (`restart`, uncharged) or keep it (`resume`).
+
+    Functions have none.
+    """
+    sick_after: int = field(default=5, validator=_whole_number)
+    """So many different deliveries failing in a row, none succeeding between, make the actor sick rather than the
+    messages poison.
+    """
+    grace_period: float = field(default=5.0, validator=_seconds)
+    """How long a delivery may go on after a stop was asked for, and how long `stopping()` may take; as in OTP."""
+    start_timeout: float = field(default=30.0, validator=_seconds)
+    """How long `started()` may take."""
+    priorities: frozenset[Priority] = field(default=frozenset(Priority), converter=_priorities)
+    """Which priorities are delivered; events of the others do not match."""
+    deduplicate: Deduplicate | None = field(
+        default=None, validator=validators.optional(validators.instance_of(Deduplicate))
+    )
+    """Drop events that this subscription has taken before."""
+    context: Literal["actor", "delivery"] = field(default="actor", validator=validators.in_(("actor", "delivery")))
+    """Context variables seen by the handler: the incarnation's own, or for each delivery a copy of its publisher's
+    (costs a task).
+    """
+
+    def __attrs_post_init__(self) -> None:
+        if self.strict_order and self.concurrency > 1 and self.key is None:
+            raise ValueError(
+                f"strict_order=True with concurrency={self.concurrency} has no order to keep: "
+                "use concurrency=1, or give key=…"
+            )
+        if isinstance(self.overflow, Coalesce) and self.key is not None:
+            raise ValueError(
+                "overflow=Coalesce(by=…) and key=… exclude each other: coalescing keeps one event per key anyway"
+            )

@@ -1,0 +1,80 @@
+"""Takes the snapshots of `_statistics.py` from a run."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from ._registry import Group
+from ._statistics import NEVER_RAN, BusStatistics, SubscriptionStatistics
+
+if TYPE_CHECKING:
+    from tocsin_supervisors import TreeNode
+
+    from ._actor import Actor
+    from ._bus import EventBus
+    from ._run import Run
+
+
+def snapshot(bus: EventBus, run: Run | None) -> BusStatistics:
+    """Give the state of *bus* at this instant; of its last run when it does not run."""
+    if run is None:
+        return BusStatistics(
+            name=bus.name,
+            phase="new",
+            published=0,
+            undeliverable=0,
+            ledger=NEVER_RAN,
+            subscriptions=MappingProxyType({}),
+            tree=None,
+            dead_letters=len(bus.dead_letters),
+            reports_lost=0,
+            observer_errors=0,
+        )
+    tree = run.root.tree()
+    nodes: dict[str, TreeNode] = {}
+    _index(tree, nodes)
+    return BusStatistics(
+        name=bus.name,
+        phase=str(run.phase),
+        published=run.published,
+        undeliverable=run.undeliverable,
+        ledger=run.ledger(),
+        subscriptions=MappingProxyType({name: _of_actor(actor, nodes.get(name)) for name, actor in run.actors.items()}),
+        tree=tree,
+        dead_letters=len(bus.dead_letters),
+        reports_lost=0 if run.reporter is None else run.reporter.lost,
+        observer_errors=0 if run.reporter is None else run.reporter.errors,
+    )
+
+
+def _index(node: TreeNode, nodes: dict[str, TreeNode]) -> None:
+    for child in node.children:
+        nodes[child.id] = child
+        _index(child, nodes)
+
+
+def _of_actor(actor: Actor, node: TreeNode | None) -> SubscriptionStatistics:
+    counters, mailbox, registry = actor.counters, actor.mailbox, actor.subscription.registry
+    oldest = min((delivery.queued_at for delivery in mailbox), default=None)
+    failure = actor.last_error
+    return SubscriptionStatistics(
+        name=actor.name,
+        group=registry.name if isinstance(registry, Group) else None,
+        state="stopped" if node is None else node.state,
+        depth=mailbox.queued,
+        capacity=mailbox.capacity,
+        oldest_age=0.0 if oldest is None else max(0.0, actor.run.now() - oldest),
+        in_flight=len(actor.in_flight),
+        waiting_retry=mailbox.waiting_retry,
+        blocked_publishers=mailbox.blocked_publishers,
+        handled=counters.handled,
+        retried=counters.retried,
+        dead_lettered=counters.dead_lettered,
+        dropped=counters.dropped,
+        rejected=counters.rejected,
+        returned=counters.returned,
+        restarts=0 if node is None else node.restarts,
+        incarnation=actor.incarnation,
+        last_error=None if failure is None else f"{failure.type}: {failure.message}",
+    )

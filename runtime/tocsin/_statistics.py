@@ -1,0 +1,70 @@
+"""Frozen snapshots of a bus: what an operator, a test or an exporter reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+from attrs import frozen
+
+from ._ledger import Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tocsin_supervisors import TreeNode
+
+
+@final
+@frozen(kw_only=True)
+class SubscriptionStatistics:
+    """One subscription at one instant. Counters count from the start of the run."""
+
+    name: str
+    group: str | None
+    """The group it was declared on; None for the bus itself."""
+    state: str
+    """The state of its actor: starting, running, stopping, waiting, suspended, parked, stopped, finished."""
+    depth: int
+    """Deliveries ready to be taken."""
+    capacity: int
+    oldest_age: float
+    """Seconds since the oldest delivery in the mailbox was put there; 0.0 when empty."""
+    in_flight: int
+    waiting_retry: int
+    blocked_publishers: int
+    handled: int
+    retried: int
+    dead_lettered: int
+    dropped: int
+    rejected: int
+    returned: int
+    restarts: int
+    incarnation: int
+    last_error: str | None
+    """Type and message of the failure last seen, escaped and cut."""
+
+
+@final
+@frozen(kw_only=True)
+class BusStatistics:
+    """A whole bus at one instant."""
+
+    name: str
+    phase: str
+    published: int
+    """Events taken from publishers, each counted once."""
+    undeliverable: int
+    """Events among them that no subscription matched."""
+    ledger: Ledger
+    subscriptions: Mapping[str, SubscriptionStatistics]
+    tree: TreeNode | None
+    """The supervision tree; None before the first run."""
+    dead_letters: int
+    """Letters in the office now."""
+    reports_lost: int
+    """Reports that the observer was too slow for."""
+    observer_errors: int
+    """Times that the observer raised."""
+
+
+NEVER_RAN = Ledger()

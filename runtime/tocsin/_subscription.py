@@ -1,0 +1,105 @@
+"""What a subscriber asked for, and the handle to end it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, final
+
+from ._handlers import check_interests, inspect_actor, inspect_handler
+from .exceptions import InvalidHandler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ._actor import Actor
+    from ._handlers import ActorPlan, HandlerPlan
+    from ._registry import Registry
+    from ._settings import Settings
+    from ._statistics import SubscriptionStatistics
+
+
+@final
+class Subscription:
+    """The standing request of one subscriber: what it wants, who handles it, under which settings.
+
+    It belongs to its bus from `subscribe` to `unsubscribe`, over any number of runs. Read `name`, `settings`,
+    `interests`; while the bus runs, `statistics()`.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        settings: Settings,
+        interests: tuple[type | str, ...],
+        *,
+        handler_plan: HandlerPlan | None = None,
+        actor_plan: ActorPlan | None = None,
+        factory: Callable[[], Any] | None = None,
+        default_name: str,
+    ) -> None:
+        self.name = settings.name if settings.name is not None else default_name
+        self.settings = settings
+        self.interests = interests
+        self.types, self.patterns = check_interests(interests)
+        # For the bus:
+        self.registry = registry
+        self.handler_plan = handler_plan
+        self.actor_plan = actor_plan
+        self.factory = factory if factory is not None else _nothing
+        self.actor: Actor | None = None  # of the run that is up, or of the last one
+
+    @property
+    def is_stateful(self) -> bool:
+        """True for actor classes, whose state a failure may have damaged."""
+        return self.actor_plan is not None
+
+    async def unsubscribe(self) -> None:
+        """End the subscription: it matches nothing more, its actor stops within its grace period, what it had not
+        handled is returned.
+
+        What was returned is counted, and its receipts settle. Once this has returned, the handler does not run any
+        more. From inside the subscription's own handler it only asks for the end and returns, since it would wait for
+        itself. Idempotent. Cancelled, the end goes on by itself.
+        """
+        await self.registry.end(self)
+
+    def statistics(self) -> SubscriptionStatistics:
+        """Give a frozen snapshot of the counters and gauges of the current or last run."""
+        return self.registry.bus.statistics().subscriptions[self.name]
+
+    def __repr__(self) -> str:
+        kind = "actor" if self.is_stateful else "handler"
+        wanted = ", ".join(each if isinstance(each, str) else each.__qualname__ for each in self.interests)
+        return f"<Subscription {self.name}: {kind} for {wanted}>"
+
+
+def _nothing() -> None:
+    """The factory of a plain handler: it has no state."""
+
+
+def subscription_of_handler(
+    registry: Registry, settings: Settings, handler: Callable[..., Any], interests: tuple[type | str, ...]
+) -> Subscription:
+    """Make the subscription of a function, a bound method or a callable object."""
+    plan = inspect_handler(handler)
+    return Subscription(registry, settings, interests, handler_plan=plan, default_name=plan.name)
+
+
+def subscription_of_actor(
+    registry: Registry, settings: Settings, factory: Callable[[], Any], of: type | None
+) -> Subscription:
+    """Make the subscription of an actor class, or of a factory for one; `@handles` says what it is interested in."""
+    actor_class = of if of is not None else _class_made_by(factory)
+    plan = inspect_actor(actor_class)
+    return Subscription(
+        registry, settings, plan.interests, actor_plan=plan, factory=factory, default_name=actor_class.__name__
+    )
+
+
+def _class_made_by(factory: Any) -> type:
+    made = getattr(factory, "func", factory)  # functools.partial(Class, …)
+    if isinstance(made, type):
+        return made
+    raise InvalidHandler(
+        f"{factory!r} does not tell which actor class it makes: subscribe the class itself, "
+        "functools.partial(Class, …), or name the class with of=Class"
+    )

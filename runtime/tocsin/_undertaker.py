@@ -1,0 +1,91 @@
+"""Makes dead letters out of deliveries, and sees that they are told of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, final
+
+from tocsin_supervisors import DeadLetter, DeadLetterReason, qualified_name
+
+from ._reports import DeliveryDeadLettered
+
+if TYPE_CHECKING:
+    from tocsin_supervisors import Failure
+
+    from ._delivery import AnyDelivery
+    from ._envelope import Envelope
+    from ._run import Run
+
+UNDELIVERABLE = "undeliverable"  # stands for the subscription in dead letters of events that matched none
+
+
+@final
+class Undertaker:
+    """The way into the dead-letter office, for one run of a bus."""
+
+    __slots__ = ("_run",)
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def bury(
+        self, delivery: AnyDelivery, reason: DeadLetterReason, failure: Failure | None, *, incarnation: int
+    ) -> int:
+        """Put *delivery* into the office and give the id of the letter."""
+        now = self._run.wall_now()
+        letter = DeadLetter[Any](
+            **_facts(delivery.envelope),
+            subscription=delivery.subscription,
+            incarnation=incarnation,
+            reason=reason,
+            attempts=delivery.attempt,
+            first_failed_at=delivery.first_failed_at or now,
+            last_failed_at=now,
+            failure=failure,
+        )
+        if delivery.replayed is not None:
+            letter = letter.after(delivery.replayed)
+        letter = self._run.office.add(letter)
+        self._run.log.dead_lettered(letter)
+        if self._run.is_observed:
+            self._run.report(
+                DeliveryDeadLettered(
+                    subscription=delivery.subscription,
+                    event_id=letter.event_id,
+                    reason=reason,
+                    attempts=delivery.attempt,
+                    letter=letter.id,
+                    failure=failure,
+                    at=self._run.now(),
+                )
+            )
+        return letter.id
+
+    def bury_undeliverable(self, envelope: Envelope[Any]) -> None:
+        """Put an event that matched nobody into the office."""
+        now = self._run.wall_now()
+        letter = self._run.office.add(
+            DeadLetter[Any](
+                **_facts(envelope),
+                subscription=UNDELIVERABLE,
+                reason=DeadLetterReason.UNDELIVERABLE,
+                first_failed_at=now,
+                last_failed_at=now,
+            )
+        )
+        self._run.log.dead_lettered(letter)
+
+
+def _facts(envelope: Envelope[Any]) -> dict[str, Any]:
+    """Give what a dead letter keeps of an envelope."""
+    return {
+        "event": envelope.event,
+        "event_id": envelope.id,
+        "event_type": qualified_name(type(envelope.event)),
+        "topic": envelope.topic,
+        "priority": envelope.priority,
+        "published_at": envelope.published_at,
+        "correlation_id": envelope.correlation_id,
+        "causation_id": envelope.causation_id,
+        "headers": envelope.headers,
+        "schema_version": envelope.schema_version,
+    }
