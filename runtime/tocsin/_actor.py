@@ -20,16 +20,10 @@ from typing import TYPE_CHECKING, Any, final
 import anyio
 
 from tocsin_supervisors import (
-    Bury,
     DeadLetterReason,
-    Diagnosis,
     Failure,
     Health,
     RenewChild,
-    Retry,
-    SuspendChild,
-    decide,
-    forget_traceback,
 )
 
 from ._deduplication import DuplicateWindow
@@ -39,8 +33,8 @@ from ._outcomes import HANDLED, RETURNED, DeadLettered, Dropped, DropReason, Rej
 from ._overflow import Coalesce
 from ._presence import Presence
 from ._receipt import note_accepted, note_outcome
-from ._reports import DeliveryDropped, DeliveryRetried
-from .exceptions import ActorRestarting, ActorStopped, AskFailed
+from ._reports import DeliveryDropped
+from .exceptions import ActorRestarting, ActorStopped
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -49,15 +43,9 @@ if TYPE_CHECKING:
 
     from ._delivery import AnyDelivery
     from ._envelope import Envelope
-    from ._judgement import Failed
     from ._outcomes import Outcome
     from ._run import Run
     from ._subscription import Subscription
-
-
-@final
-class CrashActor(Exception):
-    """Raised by an incarnation that must be replaced, cell and all, because a handler was cancelled by a stranger."""
 
 
 @final
@@ -73,7 +61,11 @@ class Actor:
         self.types = subscription.types
         self.patterns = subscription.patterns
         self.mailbox = Mailbox(
-            settings.mailbox, keyed=settings.key is not None, strict=settings.strict_order, now=run.now
+            settings.mailbox,
+            keyed=settings.key is not None,
+            strict=settings.strict_order,
+            coalescing=isinstance(settings.overflow, Coalesce),
+            now=run.now,
         )
         self.counters = Counters()
         self.health = Health(settings.sick_after)
@@ -170,10 +162,13 @@ class Actor:
         """Put *delivery* into the dead-letter office."""
         if delivery.ended:
             return
-        self.counters.dead_lettered += 1
-        letter = self.run.undertaker.bury(delivery, reason, failure, incarnation=self.incarnation)
         if delivery.question is not None:
             delivery.question.fail(ActorStopped(self.name, delivery.event))
+        letter = self.run.undertaker.bury(delivery, reason, failure, incarnation=self.incarnation)
+        if letter is None:
+            self.dropped(delivery, DropReason.DEAD_LETTER)
+            return
+        self.counters.dead_lettered += 1
         self._end(delivery, DeadLettered(reason, letter))
 
     def _end(self, delivery: AnyDelivery, outcome: Outcome) -> None:
@@ -217,74 +212,6 @@ class Actor:
         else:
             self.mailbox.put_back(delivery)
 
-    def failed(self, delivery: AnyDelivery, failed: Failed) -> None:
-        """The handler failed: decide what becomes of the delivery first, then of the actor."""
-        failure = Failure.of(failed.error)
-        self.last_error = failure
-        if delivery.ended:
-            self.in_flight.pop(delivery, None)
-        elif delivery.question is not None:
-            self._fail_question(delivery, failed.error, failure)
-        else:
-            self._retry_or_bury(delivery, failed, failure)
-        forget_traceback(failed.error)
-        if failed.foreign:
-            self.end_incarnation(CrashActor(f"{self.name}: {failure.message}"))
-        elif self.subscription.is_stateful and self.settings.on_failure == "restart":
-            self.end_incarnation(RenewChild(f"{self.name} failed with {failure.type}: {failure.message}"))
-
-    def _fail_question(self, delivery: AnyDelivery, error: Exception, failure: Failure) -> None:
-        assert delivery.question is not None
-        answer = AskFailed(self.name, failure)
-        answer.__cause__ = error.with_traceback(None)
-        delivery.question.fail(answer)
-        self.rejected(delivery, RejectReason.ASK_FAILED)
-
-    def _retry_or_bury(self, delivery: AnyDelivery, failed: Failed, failure: Failure) -> None:
-        if delivery.first_failed_at is None:
-            delivery.first_failed_at = self.run.wall_now()
-        verdict = decide(
-            self.settings.retry, delivery.attempt, failed.error, timed_out=failed.timed_out, random=self.run.random
-        )
-        if isinstance(verdict, Bury) and verdict.reason is DeadLetterReason.NON_RETRYABLE:
-            # The message is at fault, and says so: that tells nothing about the actor.
-            self.bury(delivery, DeadLetterReason.NON_RETRYABLE, failure)
-            return
-        is_sick = self.health.on_failure(delivery.number, delivery.attempt) is Diagnosis.SICK
-        if is_sick and not self.settings.strict_order:
-            self._spare(delivery)
-        elif isinstance(verdict, Retry):
-            self._retry(delivery, verdict.delay, failure)
-        else:
-            self.bury(delivery, DeadLetterReason.FOREIGN_CANCEL if failed.foreign else verdict.reason, failure)
-        if is_sick:
-            self.health.begin_probation()
-            self.probation_over = anyio.Event()
-            self.end_incarnation(SuspendChild(f"{self.name} is sick: {failure.type}: {failure.message}"))
-
-    def _spare(self, delivery: AnyDelivery) -> None:
-        """The actor is at fault: the attempt does not count, so no outage empties a mailbox into the dead letters."""
-        del self.in_flight[delivery]
-        delivery.attempt -= 1
-        self.mailbox.put_behind(delivery)
-
-    def _retry(self, delivery: AnyDelivery, delay: float, failure: Failure) -> None:
-        del self.in_flight[delivery]
-        self.counters.retried += 1
-        now = self.run.now()
-        self.mailbox.put_for_retry(delivery, now + delay)
-        if self.run.is_observed:
-            self.run.report(
-                DeliveryRetried(
-                    subscription=self.name,
-                    event_id=delivery.envelope.id,
-                    attempt=delivery.attempt,
-                    delay=delay,
-                    failure=failure,
-                    at=now,
-                )
-            )
-
     # ── the actor itself ──
 
     def end_incarnation(self, reason: BaseException) -> None:
@@ -297,6 +224,11 @@ class Actor:
         """Let every server that sleeps look at the state of the actor."""
         self.mailbox.wake_all()
         self.probation_over.set()
+
+    def begin(self, incarnation: int) -> None:
+        """A new incarnation begins; nothing ends it yet."""
+        self.incarnation = incarnation
+        self.ending = None
 
     def came_up(self) -> None:
         """An incarnation is ready to serve."""

@@ -11,13 +11,14 @@ from ._presence import Presence
 from ._publishing import own_server
 from ._receipt import Receipt, open_receipt
 from ._waiting import WaitingPublisher
-from .exceptions import ActorRestarting, ActorStopped, AskTimeout, WouldDeadlock
+from .exceptions import ActorRestarting, ActorStopped, AskTimeout, NobodyToAsk, UnknownSubscription, WouldDeadlock
 
 if TYPE_CHECKING:
     from ._actor import Actor
     from ._delivery import AnyDelivery
     from ._envelope import Envelope
     from ._run import Run
+    from ._subscription import Subscription
     from .exceptions import AskError
 
 
@@ -107,3 +108,19 @@ def _refuse_if_down(actor: Actor, event: object) -> None:
             raise ActorRestarting(actor.name, event)
         case Presence.PARKED | Presence.GONE:
             raise ActorStopped(actor.name, event)
+
+
+def whom_to_ask(run: Run, envelope: Envelope[Any], to: str | Subscription | None) -> Actor:
+    """Give the actor that *to* names, or the only one that matches; those for everything do not count."""
+    if to is not None:
+        name = to if isinstance(to, str) else to.name
+        if name not in run.actors:
+            raise UnknownSubscription(name, list(run.actors))
+        return run.actors[name]
+    event: object = envelope.event
+    routed = run.router.route(type(event), envelope.topic)
+    matching = [actor for actor in routed if object not in actor.types]
+    if len(matching) != 1:
+        names = ", ".join(actor.name for actor in matching) or "nobody"
+        raise NobodyToAsk("", f"a question is for one actor, {envelope!r} matches {names}: name one with to=…")
+    return matching[0]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
 import threading
-import weakref
 from contextlib import asynccontextmanager
 from random import Random
 from typing import TYPE_CHECKING, Any, final
@@ -15,14 +13,15 @@ import anyio
 from tocsin_supervisors import DeadLetterOffice, Strategy, safe_text
 
 from ._asking import ask as ask_actor
-from ._envelope import Envelope, Priority, check_priority
-from ._events import topic_of
+from ._asking import whom_to_ask
+from ._composing import check_duration, compose
+from ._forks import watch_forks
 from ._handlers import inspect_handler
 from ._lifecycle import Phase, is_over
 from ._lifetime import lifetime
 from ._publishing import own_server
 from ._receipt import Receipt
-from ._registry import Group, Registry, default_intensity
+from ._registry import Registry, default_intensity
 from ._replay import replay as replay_letters
 from ._snapshot import snapshot
 from ._statistics import NEVER_RAN
@@ -33,18 +32,15 @@ from .exceptions import (
     BusClosed,
     BusNotRunning,
     ForkedProcess,
-    NobodyToAsk,
-    UnknownSubscription,
     WrongThread,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+    from collections.abc import AsyncGenerator, Iterable, Mapping
     from typing import Unpack
 
     from tocsin_supervisors import Conditions, RestartIntensity
 
-    from ._actor import Actor
     from ._ledger import Ledger
     from ._observing import Observer
     from ._publish_options import PublishOptions
@@ -89,7 +85,7 @@ class EventBus(Registry):
         intensity: RestartIntensity | None = None,
         random: Random | None = None,
     ) -> None:
-        if not isinstance(name, str) or not name:
+        if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may not check
             raise TypeError(f"name={name!r}: the name of a bus is a text that is not empty")
         if observer is not None:
             inspect_handler(observer)  # raises InvalidHandler for what cannot be called with a report
@@ -100,7 +96,7 @@ class EventBus(Registry):
         self.random = Random() if random is None else random  # jitter needs no secrecy
         self._run: Run | None = None  # the one that is up, or the last one
         self._stopper: Stopper | None = None
-        _remember_for_forks(self)
+        watch_forks(self)
 
     # ── what is declared ──
 
@@ -112,11 +108,11 @@ class EventBus(Registry):
     @property
     def subscriptions(self) -> Mapping[str, Subscription]:
         """The subscriptions declared on the bus and its groups, by name, in order."""
-        return {subscription.name: subscription for subscription in _subscriptions(self)}
+        return {subscription.name: subscription for subscription in self.all_subscriptions()}
 
     def group_names(self) -> frozenset[str]:
         """The names of all groups, nested ones included."""
-        return frozenset(_group_names(self))
+        return frozenset(group.name for group in self.all_groups())
 
     @property
     def registrar(self) -> Registrar | None:
@@ -126,7 +122,9 @@ class EventBus(Registry):
     # ── running ──
 
     @asynccontextmanager
-    async def running(self, *, drain_timeout: float = 30.0, shutdown_deadline: float = 30.0) -> AsyncIterator[EventBus]:
+    async def running(
+        self, *, drain_timeout: float = 30.0, shutdown_deadline: float = 30.0
+    ) -> AsyncGenerator[EventBus, None]:
         """Run the bus for as long as the block lasts: start the supervision tree, and at the end drain it, then stop
         it, last child first.
 
@@ -140,12 +138,17 @@ class EventBus(Registry):
 
         One run at a time; later ones, also on another loop or backend, start with empty mailboxes and statistics.
         """
-        _check_duration("drain_timeout", drain_timeout)
-        _check_duration("shutdown_deadline", shutdown_deadline)
+        check_duration("drain_timeout", drain_timeout)
+        check_duration("shutdown_deadline", shutdown_deadline)
         if self.registrar is not None:
             raise BusAlreadyRunning(f"{self!r} is running already: a bus runs once at a time, make a second one")
         async with lifetime(self, drain_timeout=drain_timeout, shutdown_deadline=shutdown_deadline):
             yield self
+
+    def note_fork(self) -> None:
+        """Called in a forked child: the tasks of a run stayed with the parent."""
+        if self._run is not None and not is_over(self._run.phase):
+            self._run.phase = Phase.FORKED
 
     def attach(self, run: Run, stopper: Stopper) -> None:
         """Take *run* as the one that is up; called by the run itself before its tree starts."""
@@ -214,7 +217,7 @@ class EventBus(Registry):
         """
         run = self._up()
         return await run.publisher.publish(
-            self._envelope(run, event, options), Receipt() if receipt is None else receipt
+            compose(run, event, options, own_server(run)), Receipt() if receipt is None else receipt
         )
 
     def publish_nowait(self, event: object, **options: Unpack[PublishOptions]) -> Receipt:
@@ -223,7 +226,7 @@ class EventBus(Registry):
         Where publishing would wait, raise MailboxFull.
         """
         run = self._up()
-        return run.publisher.publish_nowait(self._envelope(run, event, options), Receipt())
+        return run.publisher.publish_nowait(compose(run, event, options, own_server(run)), Receipt())
 
     async def publish_many(self, events: Iterable[object], **options: Unpack[PublishOptions]) -> list[Receipt]:
         """Publish *events* one after the other, with the same options, and give a receipt for each.
@@ -251,7 +254,7 @@ class EventBus(Registry):
         server = own_server(run)
 
         async def publish() -> Receipt:
-            envelope = self._envelope(run, event, options, server)
+            envelope = compose(run, event, options, server)
             return await run.publisher.publish(envelope, Receipt(), server)
 
         return run.box.post(publish).result(timeout)
@@ -273,9 +276,9 @@ class EventBus(Registry):
         """
         run = self._up()
         run.publisher.check_open(from_handler=own_server(run) is not None)
-        _check_duration("timeout", timeout)
-        envelope = self._envelope(run, event, options)
-        return await ask_actor(run, self._to_ask(run, envelope, to), envelope, timeout)
+        check_duration("timeout", timeout)
+        envelope = compose(run, event, options, own_server(run))
+        return await ask_actor(run, whom_to_ask(run, envelope, to), envelope, timeout)
 
     # ── dead letters ──
 
@@ -346,81 +349,3 @@ class EventBus(Registry):
                 f"bus {self.name!r} runs in the parent of this forked process: start a bus here, or spawn, not fork"
             )
         return run
-
-    def _envelope(self, run: Run, event: object, options: PublishOptions, server: Any = None) -> Envelope[Any]:
-        """Make the envelope; inside of a handler it inherits the correlation, and what is being handled is its cause."""
-        server = own_server(run) if server is None else server
-        cause = None if server is None or server.delivery is None else server.delivery.envelope
-        expires_in = options.get("expires_in")
-        priority = options.get("priority", Priority.NORMAL)
-        return Envelope(
-            event,
-            run.ids,
-            priority if type(priority) is Priority else check_priority(priority),
-            topic_of(event, options.get("topic")),
-            headers=options.get("headers"),
-            correlation_id=options.get("correlation_id") or (None if cause is None else cause.correlation_id),
-            causation_id=None if cause is None else cause.id,
-            expires_at=None if expires_in is None else run.now() + _check_duration("expires_in", expires_in),
-            schema_version=options.get(
-                "schema_version", getattr(event, "schema_version", 1) if topic_of(event, None) else 1
-            ),
-        )
-
-    def _to_ask(self, run: Run, envelope: Envelope[Any], to: str | Subscription | None) -> Actor:
-        if to is not None:
-            name = to.name if isinstance(to, Subscription) else to
-            actor = run.actors.get(name)
-            if actor is None:
-                raise UnknownSubscription(name, list(run.actors))
-            return actor
-        matching = [
-            actor for actor in run.router.route(type(envelope.event), envelope.topic) if object not in actor.types
-        ]
-        if len(matching) != 1:
-            names = ", ".join(actor.name for actor in matching) or "nobody"
-            raise NobodyToAsk("", f"a question is for one actor, {envelope!r} matches {names}: name one with to=…")
-        return matching[0]
-
-
-def _subscriptions(registry: Registry) -> Iterator[Subscription]:
-    for member in registry.members:
-        if isinstance(member, Group):
-            yield from _subscriptions(member)
-        else:
-            yield member
-
-
-def _group_names(registry: Registry) -> Iterator[str]:
-    for member in registry.members:
-        if isinstance(member, Group):
-            yield member.name
-            yield from _group_names(member)
-
-
-def _check_duration(name: str, value: float) -> float:
-    if type(value) not in (int, float) or not value >= 0:
-        raise ValueError(f"{name}={value!r}: must be seconds, 0 or more (math.inf for no limit)")
-    return value
-
-
-# The one module-level state of the package: a fork copies a running bus into a process where none of its tasks run. The
-# hook cannot be taken back, so it is set once and finds the buses that still exist.
-_buses: weakref.WeakSet[EventBus] = weakref.WeakSet()
-
-
-def _remember_for_forks(bus: EventBus) -> None:
-    if not _buses and hasattr(os, "register_at_fork") and not _hooked:
-        os.register_at_fork(after_in_child=_mark_forked)
-        _hooked.append(True)
-    _buses.add(bus)
-
-
-_hooked: list[bool] = []
-
-
-def _mark_forked() -> None:
-    for bus in list(_buses):
-        run = bus._run  # the same module
-        if run is not None and not is_over(run.phase):
-            run.phase = Phase.FORKED

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar, cast, final
+from typing import Any, Generic, Self, TypeVar, cast, final
 
 from tocsin_supervisors._text import qualified_name, safe_repr, safe_text
 
@@ -146,7 +146,7 @@ class Envelope(Generic[T]):
     @classmethod
     def restored(
         cls, event: T, ids: IdSource, *, event_id: str, published_at: datetime, priority: int = NORMAL, **rest: Any
-    ) -> Envelope[T]:
+    ) -> Self:
         """Make the envelope of an event anew, with the id and time it had; *rest* as in the constructor."""
         envelope = cls(event, ids, check_priority(priority), **rest)
         envelope._id = event_id

@@ -30,8 +30,7 @@ async def live(actor: Actor, context: ChildContext) -> None:
     The mailbox is served only between `started()` and `stopping()`. A renewal, suspension or crash is raised after all
     servers are idle.
     """
-    actor.ending = None
-    actor.incarnation = context.incarnation
+    actor.begin(context.incarnation)
     server = Server(actor, may_probe=True)
     # Set before anything of the user's runs, so that what `started()` publishes is known to come from inside.
     current_server.set(server)

@@ -45,7 +45,8 @@ def invoke_actor(plan: ActorPlan, instance: object, limiter: anyio.CapacityLimit
 
     def invoke(delivery: AnyDelivery) -> Awaitable[Any]:
         envelope = delivery.envelope
-        kind = (type(envelope.event), envelope.topic)
+        event: object = envelope.event
+        kind = (type(event), envelope.topic)
         method = chosen.get(kind)
         if method is None:
             if len(chosen) >= 1024:

@@ -11,7 +11,8 @@ from typing import TypeAlias, final
 
 from attrs import frozen
 
-from tocsin_supervisors import ForeignCancellation, sort_leaves
+from tocsin_supervisors._exits import ForeignCancellation
+from tocsin_supervisors._failures import sort_leaves
 
 
 @final
@@ -58,7 +59,7 @@ def judge(error: BaseException, cancelled: type[BaseException], *, stopping: boo
     leaves = sort_leaves(error, cancelled)
     if leaves.fatal:
         # A bare one is raised as it is; out of a group, the first one speaks for the group.
-        return Deadly(error if not isinstance(error, BaseExceptionGroup) else _with_note(leaves.fatal[0], error))
+        return Deadly(error if not isinstance(error, BaseExceptionGroup) else _with_note(leaves.fatal[0]))
     if stopping and leaves.cancelled:
         return Interrupted(leaves.ordinary[0] if leaves.ordinary else None)
     if isinstance(error, Exception):
@@ -70,8 +71,8 @@ def judge(error: BaseException, cancelled: type[BaseException], *, stopping: boo
     return Failed(ForeignCancellation("cancelled, but not by the runtime"), foreign=True)
 
 
-def _with_note(fatal: BaseException, group: BaseException) -> BaseException:
-    fatal.add_note(f"raised inside a group: {type(group).__name__} of {len(getattr(group, 'exceptions', ()))}")
+def _with_note(fatal: BaseException) -> BaseException:
+    fatal.add_note("it was raised inside of an exception group")
     return fatal
 
 

@@ -21,7 +21,7 @@ from ._run import Run
 from ._stopping import Stopper
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from ._bus import EventBus
 
@@ -29,7 +29,7 @@ OBSERVER_PATIENCE = 1.0  # seconds that an observer gets at the end for the repo
 
 
 @asynccontextmanager
-async def lifetime(bus: EventBus, *, drain_timeout: float, shutdown_deadline: float) -> AsyncIterator[None]:
+async def lifetime(bus: EventBus, *, drain_timeout: float, shutdown_deadline: float) -> AsyncGenerator[None, None]:
     """Carry one run of *bus* for as long as the block lasts."""
     run = Run(bus, shutdown_deadline=shutdown_deadline)
     stopper = Stopper(run)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, final
 
 import tocsin_supervisors as supervision
-from tocsin_supervisors import Allowed, DeadLetter, Failure, LogThrottle, safe_text
+from tocsin_supervisors import Allowed, DeadLetter, DeadLetterRefused, Failure, LogThrottle, safe_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +62,11 @@ class BusLog:
             event_id=letter.event_id,
             correlation_id=letter.correlation_id,
         )
+
+    def letter_refused(self, refusal: DeadLetterRefused) -> None:
+        """Tell of a dead letter of a dead letter, which nobody keeps."""
+        letter = refusal.letter
+        self._write(logging.ERROR, "%s", refusal, actor=letter.subscription, event_id=letter.event_id)
 
     def stop_error(self, actor: Actor, failure: Failure) -> None:
         """Tell of an error that was raised while an actor was being stopped."""

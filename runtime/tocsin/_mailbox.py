@@ -33,9 +33,12 @@ class Mailbox:
 
     __slots__ = (
         "_busy",
+        "_coalescing",
         "_held",
         "_keyed",
         "_lanes",
+        "_latest",
+        "_next",
         "_now",
         "_publishers",
         "_retries",
@@ -45,15 +48,19 @@ class Mailbox:
         "held_count",
     )
 
-    def __init__(self, capacity: int, *, keyed: bool, strict: bool, now: Callable[[], float]) -> None:
+    def __init__(self, capacity: int, *, keyed: bool, strict: bool, coalescing: bool, now: Callable[[], float]) -> None:
         self.capacity = capacity
         self._keyed = keyed
         self._strict = strict
+        self._coalescing = coalescing
         self._now = now
         self._lanes: Lanes[AnyDelivery] = Lanes()
         self._retries: RetryQueue[AnyDelivery] = RetryQueue()
-        self._busy: set[Hashable] = set()  # keys with a delivery in flight, or strictly waiting for its retry
-        self._held: dict[Hashable, deque[AnyDelivery]] = {}  # taken from a lane while their key was busy, oldest first
+        # Keys with a delivery that is in flight, strictly waiting for its retry, or next: it `owns_key`.
+        self._busy: set[Hashable] = set()
+        self._next: dict[Hashable, AnyDelivery] = {}  # key → the one that is next with it, in its lane
+        self._latest: dict[Hashable, AnyDelivery] = {}  # coalescing: key → the queued one that a newer replaces
+        self._held: dict[Hashable, Lanes[AnyDelivery]] = {}  # taken from a lane while their key was busy
         self.held_count = 0
         self._publishers: Lanes[tuple[AnyDelivery, WaitingPublisher]] = Lanes()
         self._sleepers: deque[anyio.Event] = deque()  # servers that found nothing to do, longest asleep first
@@ -93,13 +100,16 @@ class Mailbox:
         """Put *delivery* last in its lane; the caller has looked for room."""
         delivery.queued_at = self._now()
         self._lanes.append(delivery, delivery.priority)
+        if self._coalescing:
+            self._latest[delivery.key] = delivery
         self._wake_one()
 
     def put_back(self, delivery: AnyDelivery) -> None:
         """Put a delivery whose attempt was interrupted first in its lane again, as if it had never been taken."""
-        self._free_key(delivery)
+        if delivery.owns_key:
+            self._next[delivery.key] = delivery
         self._lanes.appendleft(delivery, delivery.priority)
-        self._wake_one()
+        self._back_in_lane(delivery)
 
     def put_behind(self, delivery: AnyDelivery) -> None:
         """Put a delivery that failed while its actor is sick behind the others of its lane: the next probe takes
@@ -107,7 +117,7 @@ class Mailbox:
         """
         self._free_key(delivery)
         self._lanes.append(delivery, delivery.priority)
-        self._wake_one()
+        self._back_in_lane(delivery)
 
     def put_for_retry(self, delivery: AnyDelivery, due: float) -> None:
         """Let *delivery* wait until *due*. Under strict order its key, or the whole mailbox, waits with it."""
@@ -118,16 +128,17 @@ class Mailbox:
 
     def coalesce(self, delivery: AnyDelivery) -> AnyDelivery | None:
         """Let *delivery* take the place of a queued one with its key, and give the one it replaced."""
-        for queued in self._lanes:
-            if queued.key == delivery.key:
-                delivery.queued_at = self._now()
-                if queued.priority == delivery.priority:
-                    self._lanes.replace(queued, delivery)
-                else:
-                    self._lanes.remove(queued)
-                    self._lanes.append(delivery, delivery.priority)
-                return queued
-        return None
+        queued = self._latest.get(delivery.key)
+        if queued is None:
+            return None
+        delivery.queued_at = self._now()
+        if queued.priority == delivery.priority:
+            self._lanes.replace(queued, delivery)
+        else:
+            self._lanes.remove(queued)
+            self._lanes.append(delivery, delivery.priority)
+        self._latest[delivery.key] = delivery
+        return queued
 
     def drop_for(self, delivery: AnyDelivery) -> AnyDelivery:
         """Make room for *delivery*: give the oldest of the least urgent ones, or *delivery* itself if all others are
@@ -136,7 +147,10 @@ class Mailbox:
         oldest = self._lanes.oldest()
         if oldest is None:
             return delivery  # everything in it waits for a retry or for its key: older work goes first
-        return self._lanes.drop_oldest() if oldest.priority >= delivery.priority else delivery
+        if oldest.priority < delivery.priority:
+            return delivery
+        self._left_lane(oldest)
+        return self._lanes.drop_oldest()
 
     # ── taking out ──
 
@@ -145,13 +159,16 @@ class Mailbox:
         if self._retries:
             first = self._take_retries(now)
             if first is not None or (self._strict and not self._keyed):
+                self.admit()
                 return first
         while self._lanes:
             delivery = self._lanes.popleft()
             if self._keyed and not self._claim_key(delivery):
-                self._held.setdefault(delivery.key, deque()).append(delivery)
+                self._held.setdefault(delivery.key, Lanes()).append(delivery, delivery.priority)
                 self.held_count += 1
                 continue
+            self._left_lane(delivery)
+            self.admit()  # at once: who publishes next must find those who waited before it ahead of it
             return delivery
         return None
 
@@ -184,6 +201,7 @@ class Mailbox:
         """Take *delivery* out wherever it waits; False if it is not in here (being handled, or gone)."""
         if not (self._lanes.remove(delivery) or self._retries.remove(delivery) or self._remove_held(delivery)):
             return False
+        self._left_lane(delivery)
         self.settled(delivery)
         return True
 
@@ -194,6 +212,8 @@ class Mailbox:
         self._retries.drain()
         self._held.clear()
         self._busy.clear()
+        self._next.clear()
+        self._latest.clear()
         self.held_count = 0
         return everything
 
@@ -234,7 +254,7 @@ class Mailbox:
             if sleeper.is_set():
                 # Woken and cancelled, or timed out, in one step: the wake-up may have been meant for work that
                 # somebody else must do now.
-                if self.queued:
+                if self._lanes:  # what is held for a busy key is nobody's work yet
                     self._wake_one()
             else:
                 self._sleepers.remove(sleeper)
@@ -248,35 +268,64 @@ class Mailbox:
         if self._sleepers:
             self._sleepers.popleft().set()
 
+    def _back_in_lane(self, delivery: AnyDelivery) -> None:
+        """Take note that *delivery* waits in its lane again; a newer one with its key stays the latest."""
+        if self._coalescing:
+            self._latest.setdefault(delivery.key, delivery)
+        self._wake_one()
+
+    def _left_lane(self, delivery: AnyDelivery) -> None:
+        """Take note that *delivery* cannot be replaced by a newer one any more."""
+        if self._coalescing and self._latest.get(delivery.key) is delivery:
+            del self._latest[delivery.key]
+
     # ── keys ──
 
     def _claim_key(self, delivery: AnyDelivery) -> bool:
+        """Let *delivery* have its key, if that is free, kept for it, or kept for a less urgent one."""
         if delivery.key in self._busy:
-            return False
+            following = self._next.get(delivery.key)
+            if following is None or (following is not delivery and following.priority <= delivery.priority):
+                return False
+            del self._next[delivery.key]
+            if following is not delivery:
+                self._hold_again(following)
         self._busy.add(delivery.key)
         delivery.owns_key = True
         return True
 
+    def _hold_again(self, delivery: AnyDelivery) -> None:
+        """Let *delivery*, which was next with its key, wait for it once more: as the first of its priority."""
+        delivery.owns_key = False
+        self._lanes.remove(delivery)
+        self._held.setdefault(delivery.key, Lanes()).appendleft(delivery, delivery.priority)
+        self.held_count += 1
+
     def _free_key(self, delivery: AnyDelivery) -> None:
-        """Let the next delivery with this key be taken: the longest held one goes first in its lane."""
+        """Let the next delivery with this key be taken: the most urgent held one goes first in its lane, and the key is
+        kept for it, since whatever else has this key came later.
+        """
         if not delivery.owns_key:
             return
         delivery.owns_key = False
-        self._busy.discard(delivery.key)
+        self._next.pop(delivery.key, None)  # itself, if it was removed from its lane
         held = self._held.get(delivery.key)
-        if held:
-            following = held.popleft()
-            self.held_count -= 1
-            self._lanes.appendleft(following, following.priority)
-            self._wake_one()
-            if not held:
-                del self._held[delivery.key]
+        if held is None:
+            self._busy.discard(delivery.key)
+            return
+        following = held.popleft()
+        self.held_count -= 1
+        if not held:
+            del self._held[delivery.key]
+        following.owns_key = True
+        self._next[delivery.key] = following
+        self._lanes.appendleft(following, following.priority)
+        self._wake_one()
 
     def _remove_held(self, delivery: AnyDelivery) -> bool:
         held = self._held.get(delivery.key)
-        if held is None or delivery not in held:
+        if held is None or not held.remove(delivery):
             return False
-        held.remove(delivery)
         self.held_count -= 1
         if not held:
             del self._held[delivery.key]

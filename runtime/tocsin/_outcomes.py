@@ -19,6 +19,7 @@ class DropReason(enum.Enum):
     NEWEST = "newest"
     COALESCED = "coalesced"
     DUPLICATE = "duplicate"
+    DEAD_LETTER = "dead_letter"  # its event was a dead letter itself: a letter of a letter would circle for ever
 
 
 @enum.unique

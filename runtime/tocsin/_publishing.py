@@ -123,7 +123,8 @@ class Publisher:
     def _route(self, envelope: Envelope[Any], receipt: Receipt) -> list[tuple[Actor, AnyDelivery]]:
         """Decide who gets *envelope*, with predicates and keys: what raises here raises before anything happened."""
         routed: list[tuple[Actor, AnyDelivery]] = []
-        for actor in self._run.router.route(type(envelope.event), envelope.topic):
+        event: object = envelope.event
+        for actor in self._run.router.route(type(event), envelope.topic):
             settings = actor.settings
             if envelope.priority not in settings.priorities:
                 continue

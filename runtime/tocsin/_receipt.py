@@ -1,5 +1,8 @@
 """What a publisher gets back: who matched, who has taken the event, and how each delivery ended."""
 
+# The functions at the end are the bus's side of a receipt, which users must not see on it.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 from types import MappingProxyType
@@ -93,7 +96,7 @@ class Receipt:
         return f"<Receipt {self._event_id} to {len(self._outcomes)} subscriptions, {state}>"
 
 
-# The functions below are the bus's side of a receipt. They live here so that no other module touches its private parts.
+# ── the bus's side ──
 
 
 def open_receipt(receipt: Receipt, event_id: str, names: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ from ._subscription import Subscription, subscription_of_actor, subscription_of_
 from .exceptions import BusNotRunning, DuplicateName, InvalidHandler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Unpack
 
     from ._bus import EventBus
@@ -26,6 +26,9 @@ class Registrar(Protocol):
 
     async def start_actor(self, subscription: Subscription) -> None:
         """Start the actor of a subscription made while running, and route events to it."""
+
+    async def restart_actor(self, subscription: Subscription) -> None:
+        """Start a parked or ended actor again."""
 
     async def end_actor(self, subscription: Subscription) -> None:
         """Stop the actor of a subscription and take back what it had not handled."""
@@ -118,6 +121,21 @@ class Registry:
         self.members.append(group)
         return group
 
+    def all_subscriptions(self) -> Iterator[Subscription]:
+        """Iterate over the subscriptions declared here and in groups below, in order."""
+        for member in self.members:
+            if isinstance(member, Group):
+                yield from member.all_subscriptions()
+            else:
+                yield member
+
+    def all_groups(self) -> Iterator[Group]:
+        """Iterate over the groups declared here and below, in order."""
+        for member in self.members:
+            if isinstance(member, Group):
+                yield member
+                yield from member.all_groups()
+
     async def end(self, subscription: Subscription) -> None:
         """End *subscription*; see `Subscription.unsubscribe`."""
         if subscription not in self.members:
@@ -127,6 +145,13 @@ class Registry:
             await registrar.end_actor(subscription)
         if subscription in self.members:
             self.members.remove(subscription)
+
+    async def restart(self, subscription: Subscription) -> None:
+        """Start the actor of *subscription* again; see `Subscription.restart`."""
+        registrar = self.bus.registrar
+        if registrar is None:
+            raise BusNotRunning(f"bus {self.bus.name!r} is not running: its actors start with it")
+        await registrar.restart_actor(subscription)
 
     def _declare(self, subscription: Subscription) -> Subscription:
         if subscription.name in self.bus.subscriptions:

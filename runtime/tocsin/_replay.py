@@ -68,7 +68,8 @@ async def replay(run: Run, letters: Sequence[DeadLetter[Any]], *, rate: float | 
 def _refusal(run: Run, letter: DeadLetter[Any]) -> str | None:
     """Say why *letter* cannot be replayed now, or None."""
     if letter.subscription == UNDELIVERABLE:
-        routed = run.router.route(type(letter.event), letter.topic)
+        event: object = letter.event
+        routed = run.router.route(type(event), letter.topic)
         return None if routed else "still no subscription matches it"
     actor = run.actors.get(letter.subscription)
     if actor is None:
@@ -117,7 +118,7 @@ async def _offer(run: Run, actor: Actor, envelope: Envelope[Any], letter: DeadLe
 
 def _envelope_of(run: Run, letter: DeadLetter[Any]) -> Envelope[Any]:
     """Make the envelope anew, with the same id: who de-duplicates by it recognises the event."""
-    return Envelope.restored(
+    return Envelope[Any].restored(
         letter.event,
         run.ids,
         event_id=letter.event_id,

@@ -106,7 +106,8 @@ class Run:
         """Nobody matched *envelope*: count it, tell of it, keep it if the bus was asked to."""
         self.undeliverable += 1
         if self.is_observed:
-            kind = supervision.qualified_name(type(envelope.event))
+            event: object = envelope.event
+            kind = supervision.qualified_name(type(event))
             self.report(EventUndeliverable(event_id=envelope.id, event_type=kind, topic=envelope.topic, at=self.now()))
         if self.bus.dead_letter_undeliverable:
             self.undertaker.bury_undeliverable(envelope)

@@ -17,6 +17,7 @@ import anyio.lowlevel
 
 from tocsin_supervisors import DeadLetterReason, Failure, safe_repr
 
+from ._aftermath import attempt_failed
 from ._context import current_server
 from ._judgement import AttemptTimedOut, Deadly, Failed, Interrupted, judge
 from .exceptions import FinishActor
@@ -142,7 +143,7 @@ class Server:
                 if isinstance(error, actor.run.cancelled):
                     raise error
             case Failed():
-                actor.failed(delivery, judgement)
+                attempt_failed(actor, delivery, judgement)
             case Deadly(error=deadly):
                 actor.interrupted(delivery)
                 actor.end_incarnation(deadly)

@@ -84,7 +84,7 @@ class Stopper:
         assert self.report is not None
         return self.report
 
-    def finish(self, stop: supervision.StopReport | None) -> StopReport:
+    def finish(self, stop: supervision.SupervisorStopReport | None) -> StopReport:
         """Take back what is left and write the report. Idempotent: the first one counts."""
         if self.report is None:
             self._run.enter(Phase.STOPPED)

@@ -62,6 +62,13 @@ class Subscription:
         """
         await self.registry.end(self)
 
+    async def restart(self) -> None:
+        """Start the actor again after it was parked or has ended, with all its restarts to spare.
+
+        Raise ChildStartError if it does not start (it stays down), ChildRunning if it is up, or BusNotRunning.
+        """
+        await self.registry.restart(self)
+
     def statistics(self) -> SubscriptionStatistics:
         """Give a frozen snapshot of the counters and gauges of the current or last run."""
         return self.registry.bus.statistics().subscriptions[self.name]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, final
 
-from tocsin_supervisors import DeadLetter, DeadLetterReason, qualified_name
+from tocsin_supervisors import DeadLetter, DeadLetterReason, DeadLetterRefused, qualified_name
 
 from ._reports import DeliveryDeadLettered
 
@@ -29,8 +29,8 @@ class Undertaker:
 
     def bury(
         self, delivery: AnyDelivery, reason: DeadLetterReason, failure: Failure | None, *, incarnation: int
-    ) -> int:
-        """Put *delivery* into the office and give the id of the letter."""
+    ) -> int | None:
+        """Put *delivery* into the office and give the id of the letter; None: a letter of a letter was refused."""
         now = self._run.wall_now()
         letter = DeadLetter[Any](
             **_facts(delivery.envelope),
@@ -44,7 +44,11 @@ class Undertaker:
         )
         if delivery.replayed is not None:
             letter = letter.after(delivery.replayed)
-        letter = self._run.office.add(letter)
+        try:
+            letter = self._run.office.add(letter)
+        except DeadLetterRefused as refusal:
+            self._run.log.letter_refused(refusal)
+            return None
         self._run.log.dead_lettered(letter)
         if self._run.is_observed:
             self._run.report(
@@ -63,24 +67,28 @@ class Undertaker:
     def bury_undeliverable(self, envelope: Envelope[Any]) -> None:
         """Put an event that matched nobody into the office."""
         now = self._run.wall_now()
-        letter = self._run.office.add(
-            DeadLetter[Any](
-                **_facts(envelope),
-                subscription=UNDELIVERABLE,
-                reason=DeadLetterReason.UNDELIVERABLE,
-                first_failed_at=now,
-                last_failed_at=now,
-            )
+        letter = DeadLetter[Any](
+            **_facts(envelope),
+            subscription=UNDELIVERABLE,
+            reason=DeadLetterReason.UNDELIVERABLE,
+            first_failed_at=now,
+            last_failed_at=now,
         )
-        self._run.log.dead_lettered(letter)
+        try:
+            letter = self._run.office.add(letter)
+        except DeadLetterRefused as refusal:
+            self._run.log.letter_refused(refusal)
+        else:
+            self._run.log.dead_lettered(letter)
 
 
 def _facts(envelope: Envelope[Any]) -> dict[str, Any]:
     """Give what a dead letter keeps of an envelope."""
+    event: object = envelope.event
     return {
-        "event": envelope.event,
+        "event": event,
         "event_id": envelope.id,
-        "event_type": qualified_name(type(envelope.event)),
+        "event_type": qualified_name(type(event)),
         "topic": envelope.topic,
         "priority": envelope.priority,
         "published_at": envelope.published_at,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, final
 from ._wait_graph import closing_cycle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable
 
     from ._actor import Actor
     from ._server import Server
@@ -26,7 +26,7 @@ class Waits:
         self._waiting: dict[Server, Callable[[], Iterable[Actor]]] = {}  # server → whom it still waits for
 
     @contextmanager
-    def entered(self, server: Server | None, actors: Callable[[], Iterable[Actor]]) -> Iterator[None]:
+    def entered(self, server: Server | None, actors: Callable[[], Iterable[Actor]]) -> Generator[None, None, None]:
         """Count *server* as waiting for *actors* inside of the block;
 
         None is a publisher outside of all actors, which nobody waits for.

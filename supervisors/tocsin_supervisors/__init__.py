@@ -61,9 +61,10 @@ from ._reports import Observer as Observer
 from ._reports import Report as Report
 from ._reports import RestartScheduled as RestartScheduled
 from ._reports import StopFailed as StopFailed
-from ._reports import StopReport as StopReport
 from ._reports import StopTimedOut as StopTimedOut
 from ._reports import SupervisorGaveUp as SupervisorGaveUp
+from ._reports import SupervisorStopping as SupervisorStopping
+from ._reports import SupervisorStopReport as SupervisorStopReport
 from ._reports import Unstopped as Unstopped
 from ._retries import DECODING_ERRORS as DECODING_ERRORS
 from ._retries import Bury as Bury

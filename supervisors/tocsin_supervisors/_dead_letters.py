@@ -51,7 +51,7 @@ class FirstDeath:
 
     subscription: str
     reason: DeadLetterReason
-    at: datetime = attrs.field(validator=_aware)
+    at: datetime
 
 
 @final
@@ -62,8 +62,8 @@ class DeathCount:
     subscription: str
     reason: DeadLetterReason
     count: int
-    first: datetime = attrs.field(validator=_aware)
-    last: datetime = attrs.field(validator=_aware)
+    first: datetime
+    last: datetime
 
 
 def _own_history(letter: DeadLetter[Any]) -> tuple[DeathCount, ...]:
@@ -167,7 +167,7 @@ class DeadLetterSink(Protocol):
 
 
 class Conditions(TypedDict, total=False):
-    """Which letters are meant. Types are classes or qualified names; *since*, in UTC, is held against the last failure."""
+    """Which letters are meant. Types are classes or qualified names; *since*, in UTC, bounds the last failure."""
 
     subscription: str | None
     reason: DeadLetterReason | str | None

@@ -49,7 +49,7 @@ from ._directives import (
     Tick,
     Withdrawn,
 )
-from ._reports import ChildStarted
+from ._reports import ChildStarted, SupervisorStopping
 from ._rounds import Rounds
 from ._slots import OURS, Alarm
 from .exceptions import SupervisorNotRunning
@@ -86,6 +86,7 @@ class Machine:
         self.is_over = False
         self.is_ready = False
         self.error: BaseException | None = None  # to be raised in the end
+        self._all_hang = False  # was said already
         self._to_stop: list[str] = []  # during the end; next one last
         self._rounds = Rounds(self.children, strategy)
         self._aftermath = Aftermath(self.children, self._rounds, intensity, random)
@@ -182,14 +183,12 @@ class Machine:
                 children.cancel(children.slots[id])
             case Alarm.HANGS:
                 children.hangs(children.slots[id], is_known=False)
-                self._tell_if_all_hang()
             case _:
                 assert_never(alarm)
 
     def _hangs(self, slot: Slot | None) -> None:
         if slot is not None:
             self.children.hangs(slot, is_known=True)
-            self._tell_if_all_hang()
 
     def _ended(self, fact: Ended) -> None:
         slot = self._slot(fact.child, fact.incarnation)
@@ -216,6 +215,7 @@ class Machine:
         children = self.children
         self.is_ending = True
         self.error = error
+        children.tell(SupervisorStopping(supervisor=children.path, at=children.now))
         self._rounds.give_up()
         children.alarms.set((OURS, Alarm.DEADLINE), children.now + self._shutdown_deadline)
         for slot in children.slots.values():
@@ -228,19 +228,19 @@ class Machine:
 
     def _advance_end(self) -> None:
         children = self.children
-        if not children.stop_last(self._to_stop) and not children.alive:
+        if children.stop_last(self._to_stop):
+            return
+        if not children.alive:
             self.is_over = True
             children.directives.append(End(self.error))
+        elif children.alive == children.hanging and not self._all_hang:
+            self._all_hang = True
+            children.directives.append(AllHang())
 
     def _cut(self) -> None:
         for slot in reversed(self.children.slots.values()):
             if slot.is_alive and not slot.is_hanging:
                 self.children.cut(slot)
-
-    def _tell_if_all_hang(self) -> None:
-        children = self.children
-        if self.is_ending and children.alive and children.alive == children.hanging:
-            children.directives.append(AllHang())
 
 
 def _is_fatal(error: BaseException | None) -> bool:

@@ -1,7 +1,7 @@
 """What a supervisor tells its observer: a closed union of frozen lifecycle records.
 
-Every record has `supervisor` (the path of the supervisor, names joined by "/"), `child` (an id) and `at` (monotonic
-seconds).
+Every record has `supervisor` (the path of the supervisor, names joined by "/") and `at` (monotonic seconds); those
+about a child have `child` (its id).
 """
 
 from __future__ import annotations
@@ -120,6 +120,15 @@ class SupervisorGaveUp(_Record):
 
 @final
 @attrs.frozen(kw_only=True)
+class SupervisorStopping:
+    """The end of a supervisor has begun, asked for or not: nothing is started any more. Comes before the first stop."""
+
+    supervisor: str
+    at: float
+
+
+@final
+@attrs.frozen(kw_only=True)
 class StopTimedOut(_Record):
     """A child has not ended although it was asked to, given its grace period and cancelled. `line` says where it
     hangs."""
@@ -149,6 +158,7 @@ Report: TypeAlias = (
     | ChildParked
     | ChildRemoved
     | SupervisorGaveUp
+    | SupervisorStopping
     | StopTimedOut
     | StopFailed
 )
@@ -161,7 +171,7 @@ Observer: TypeAlias = Callable[[Report], object]
 @final
 @attrs.frozen
 class Unstopped:
-    """A child that has not ended: its path, names joined by "/", and the innermost line where it hangs."""
+    """A child that did not end in time: its path, names joined by "/", and the innermost line where it hung."""
 
     child: str
     line: str
@@ -169,14 +179,14 @@ class Unstopped:
 
 @final
 @attrs.frozen
-class StopReport:
-    """What became of a stop. `unstopped`: children that still run, having been cancelled. `errors`: what children
-    raised meanwhile."""
+class SupervisorStopReport:
+    """What became of a stop. `unstopped`: children that did not end although they had been cancelled; some may have
+    ended since. `errors`: what children raised meanwhile."""
 
     unstopped: tuple[Unstopped, ...] = ()
     errors: tuple[StopFailed, ...] = ()
 
     @property
     def is_clean(self) -> bool:
-        """True if every child is down and none raised while it was being stopped."""
+        """True if every child ended in time and none raised while it was being stopped."""
         return not self.unstopped and not self.errors

@@ -5,11 +5,16 @@ from __future__ import annotations
 import gc
 import sys
 from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
-from typing import Any
 
 UNKNOWN = "nowhere to be seen"
 MAX_DEPTH = 10_000  # an endless chain is not possible, a broken foreign object is
 _BACKENDS = frozenset({"anyio", "asyncio", "trio", "outcome", "sniffio"})
+# type → the names of its frame and of what it awaits
+_LINKS: dict[type, tuple[str, str]] = {
+    CoroutineType: ("cr_frame", "cr_await"),
+    GeneratorType: ("gi_frame", "gi_yieldfrom"),
+    AsyncGeneratorType: ("ag_frame", "ag_await"),
+}
 _ASYNC_GENERATOR_STEPS = ("async_generator_asend", "async_generator_athrow")
 
 
@@ -30,22 +35,14 @@ def line_of(awaitable: object) -> str:
     return f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_qualname}"
 
 
-def _step(awaitable: Any) -> tuple[FrameType | None, object]:
+def _step(awaitable: object) -> tuple[FrameType | None, object]:
     """Give the frame of *awaitable*, if it has one, and what it awaits."""
-    if isinstance(awaitable, CoroutineType):
-        return awaitable.cr_frame, awaitable.cr_await
-    if isinstance(awaitable, GeneratorType):
-        return awaitable.gi_frame, awaitable.gi_yieldfrom
-    if isinstance(awaitable, AsyncGeneratorType):
-        return awaitable.ag_frame, awaitable.ag_await
-    if type(awaitable).__name__ in _ASYNC_GENERATOR_STEPS:
-        return None, _generator_of(awaitable)
-    return None, None
-
-
-def _generator_of(step: object) -> object:
-    """Give the async generator of one of its steps, which names it nowhere; the collector knows."""
-    return next((each for each in gc.get_referents(step) if type(each) is AsyncGeneratorType), None)
+    kind = type(awaitable)
+    if kind.__name__ in _ASYNC_GENERATOR_STEPS:
+        # A step of an async generator names its generator nowhere; the collector knows.
+        return None, next((each for each in gc.get_referents(awaitable) if type(each) is AsyncGeneratorType), None)
+    frame, awaited = _LINKS.get(kind, ("", ""))
+    return getattr(awaitable, frame, None), getattr(awaitable, awaited, None)
 
 
 def _is_of_backend(frame: FrameType) -> bool:

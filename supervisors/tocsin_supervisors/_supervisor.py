@@ -14,7 +14,7 @@ from ._children import ChildCounts, ChildInfo, ChildSpec, ChildState, Nested, Tr
 from ._decisions import Machine
 from ._directives import DeleteAsked, RestartAsked, StartAsked, TerminateAsked
 from ._intensity import RestartIntensity
-from ._reports import StopReport
+from ._reports import SupervisorStopReport
 from ._slots import Slot
 from ._strategies import Strategy
 from ._supervisor_host import hosted
@@ -63,7 +63,7 @@ class Supervisor(Nested):
         self._specs: dict[str, ChildSpec] = {}  # what every run starts with
         self._incarnations: dict[str, int] = {}  # id → its last incarnation, over all runs
         self._run: Run | None = None
-        self._last_report = StopReport()
+        self._last_report = SupervisorStopReport()
         self._earlier_observer_errors = 0
         for spec in children:
             self.declare(spec)
@@ -151,7 +151,7 @@ class Supervisor(Nested):
         if self._run is not None:
             self._run.request_stop()
 
-    async def stop(self) -> StopReport:
+    async def stop(self) -> SupervisorStopReport:
         """Stop in order and give a report, when all are down or all that is left hangs. Any number of callers may wait.
 
         From inside a child it only requests the stop: waiting there for its own end would never end.
@@ -168,7 +168,7 @@ class Supervisor(Nested):
         return run.stop_report()
 
     @property
-    def stop_report(self) -> StopReport:
+    def stop_report(self) -> SupervisorStopReport:
         """How the last stop went, or how the current one goes."""
         return self._last_report if self._run is None else self._run.stop_report()
 

@@ -43,7 +43,7 @@ from ._directives import (
 )
 from ._errors import gravest
 from ._failures import Failure, forget_traceback
-from ._reports import ChildRemoved, StopFailed, StopReport, StopTimedOut, Unstopped
+from ._reports import ChildRemoved, StopFailed, StopTimedOut, SupervisorStopReport, Unstopped
 from .exceptions import SupervisorNotRunning
 
 if TYPE_CHECKING:
@@ -127,9 +127,9 @@ class Run:
         """True if the current task belongs to a child of this run, at whatever depth."""
         return self in enclosing.get()
 
-    def stop_report(self) -> StopReport:
+    def stop_report(self) -> SupervisorStopReport:
         """Give what is known by now of how the stop went."""
-        return StopReport(tuple(self._unstopped.values()), tuple(self._stop_errors))
+        return SupervisorStopReport(tuple(self._unstopped.values()), tuple(self._stop_errors))
 
     async def ask(self, request: Callable[[int], Request]) -> object:
         """Have a request carried out, and give the answer or raise the refusal. Cancelled, a start is undone."""
