@@ -34,7 +34,7 @@ from ._overflow import Coalesce
 from ._presence import Presence
 from ._receipt import note_accepted, note_outcome
 from ._reports import DeliveryDropped
-from .exceptions import ActorRestarting, ActorStopped
+from .exceptions import ActorRestarting, ActorStopped, AskError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -74,6 +74,7 @@ class Actor:
         self.missed = 0  # deliveries dropped since the last one that was handled
         self.in_flight: dict[AnyDelivery, None] = {}  # in the order they were started
         self.presence = Presence.DOWN
+        self.is_leaving = False  # its subscription is being ended: what is left goes back, not to the dead letters
         self.incarnation = 0
         self.context: ChildContext | None = None  # of the incarnation that is up
         self.ending: BaseException | None = None  # why the incarnation that is up must end, once its servers are idle
@@ -137,6 +138,9 @@ class Actor:
         self.counters.dropped += 1
         if reason is not DropReason.DUPLICATE:
             self.missed += 1
+        if delivery.question is not None:
+            text = f"the question was dropped by the policy of {self.name!r} ({reason.value}): ask again later"
+            delivery.question.fail(AskError(self.name, text))
         if self.run.is_observed:
             self.run.report(
                 DeliveryDropped(subscription=self.name, event_id=delivery.envelope.id, reason=reason, at=self.run.now())
@@ -203,6 +207,7 @@ class Actor:
         """A stop or a restart ended the attempt: it does not count, and the delivery is first in line again."""
         self.in_flight.pop(delivery, None)
         delivery.attempt -= 1
+        self.missed += delivery.missed  # it was not handled, so the gap before it is still to be told
         if delivery.ended:
             return
         if delivery.question is not None:
@@ -245,7 +250,7 @@ class Actor:
                 error = ActorRestarting if presence is Presence.DOWN else ActorStopped
                 delivery.question.fail(error(self.name, delivery.event))
             self.rejected(delivery, RejectReason.ACTOR_DOWN)
-        if presence in (Presence.PARKED, Presence.GONE):
+        if presence in (Presence.PARKED, Presence.GONE) and not self.is_leaving:
             self.run.absent.add(self)
             for delivery, publisher in self.mailbox.blocked():
                 publisher.buried(delivery)

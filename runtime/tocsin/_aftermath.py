@@ -37,6 +37,7 @@ def attempt_failed(actor: Actor, delivery: AnyDelivery, failed: Failed) -> None:
     """Decide what becomes of *delivery*, then of the incarnation of *actor* that failed it."""
     failure = Failure.of(failed.error)
     actor.last_error = failure
+    actor.missed += delivery.missed  # it was not handled, so the gap before it is still to be told
     if delivery.ended:
         actor.in_flight.pop(delivery, None)
     elif delivery.question is not None:
@@ -78,7 +79,8 @@ def _retry_or_bury(actor: Actor, delivery: AnyDelivery, failed: Failed, failure:
     if is_sick:
         actor.health.begin_probation()
         actor.probation_over = anyio.Event()
-        actor.end_incarnation(SuspendChild(f"{actor.name} is sick: {failure.type}: {failure.message}"))
+        request = SuspendChild(f"{actor.name} is sick: {failure.type}: {failure.message}", cause=failure.type)
+        actor.end_incarnation(request)
 
 
 def _spare(actor: Actor, delivery: AnyDelivery) -> None:

@@ -24,7 +24,7 @@ from ._backends import monotonic_clock
 from ._envelope import IdSource
 from ._incarnation import live
 from ._ledger import Ledger, add_up
-from ._lifecycle import Phase, forward
+from ._lifecycle import Phase, forward, may_publish
 from ._log import BusLog
 from ._observing import Reporter
 from ._outcomes import RejectReason
@@ -179,7 +179,7 @@ class Run:
         if actor is None:
             return
         actor.went_down(presence)
-        if presence is Presence.GONE and self.phase is not Phase.STOPPING:
+        if presence is Presence.GONE and self.phase is not Phase.STOPPING and not actor.is_leaving:
             self.router.remove(actor)
             actor.bury_queue()
         self.one_ended(0)
@@ -203,6 +203,7 @@ class Run:
         """Stop the actor of *subscription*; what it had not handled is returned."""
         actor = self.actors[subscription.name]
         self._forget_route(actor)
+        actor.is_leaving = True
         done = anyio.Event()
         assert self.background is not None
         self.background.start_soon(self._end_actor, actor, done)
@@ -220,6 +221,7 @@ class Run:
         finally:
             actor.take_back_everything(RejectReason.UNSUBSCRIBED)
             actor.went_down(Presence.GONE)
+            self.absent.discard(actor)  # it may have been parked
             if self.actors.pop(actor.name, None) is not None:
                 self.gone = add_up([self.gone, actor.ledger()])
             if actor.subscription in actor.subscription.registry.members:
@@ -251,7 +253,7 @@ class Run:
         self.report(PhaseChanged(bus=self.name, phase=str(entered), at=self.now()))
         for actor in self.actors.values():
             for delivery, publisher in actor.mailbox.blocked():
-                if entered is not Phase.DRAINING or not publisher.from_handler:
+                if not may_publish(entered, from_handler=publisher.from_handler):
                     publisher.refuse(delivery, RejectReason.CLOSED)
 
     def one_ended(self, count: int = 1) -> None:

@@ -125,6 +125,7 @@ class Server:
             f"the handler of {self.actor.name!r} returned {safe_repr(answer)}, which nobody would run: "
             "await it, or return a value"
         )
+        self.actor.missed += delivery.missed
         self.actor.bury(delivery, DeadLetterReason.BAD_HANDLER, Failure.of(error))
 
     def _raised(self, delivery: AnyDelivery, error: BaseException) -> None:

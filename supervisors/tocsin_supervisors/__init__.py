@@ -50,6 +50,7 @@ from ._intensity import RestartIntensity as RestartIntensity
 from ._policies import RestartPolicy as RestartPolicy
 from ._reports import ChildCrashed as ChildCrashed
 from ._reports import ChildFinished as ChildFinished
+from ._reports import ChildHeld as ChildHeld
 from ._reports import ChildParked as ChildParked
 from ._reports import ChildRemoved as ChildRemoved
 from ._reports import ChildRenewed as ChildRenewed

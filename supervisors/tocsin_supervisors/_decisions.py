@@ -1,26 +1,29 @@
-"""The machine that decides for ONE supervisor. It is told facts and answers with directives; it never awaits and
-reads no clock.
+"""The machine that decides for ONE supervisor.
+
+It is told facts and answers with directives; it never awaits and reads no clock.
 
 The rules, in the order in which they win:
 
 1. At most one incarnation of a child is alive. A child is started only when its last incarnation has ended.
-2. Once an end has begun, nothing is started. An end begins by a request, by giving up, by a failed initial start, or
-   by a fatal exit; a fatal error replaces any other reason. Children are stopped in reverse start order, one at a
-   time; one that hangs is reported and passed over. When the deadline has come, all that is left is cancelled at
-   once. The supervisor ends when the last child is down.
+2. Once an end has begun, nothing is started. An end begins by a request, by giving up, by a failed initial start, or by
+   a fatal exit; a fatal error replaces any other reason. Children are stopped in reverse start order, one at a time;
+   one that hangs is reported and passed over. When the deadline has come, all that is left is cancelled at once. The
+   supervisor ends when the last child is down.
 3. A request about a child wins over its restart: terminating it ends its restart loop.
 4. The initial start goes in order, one at a time. A child that fails the first start of its life in it ends the
    supervisor.
-5. A child that ended by itself is restarted as its policy says. Each restart is charged to the child's intensity and
-   to the supervisor's, before it is made, whether or not its start succeeds; a group restart is charged to the
-   supervisor once. Over the child's limit it is parked or the supervisor gives up, as `on_exhausted` says; over the
-   supervisor's own limit it gives up. The restart is due after the backoff of the child that failed, and never in
-   the step in which it is decided.
+5. A child that ended by itself is restarted as its policy says. Each restart is charged to the child's intensity and to
+   the supervisor's, before it is made, whether or not its start succeeds; a group restart is charged to the supervisor
+   once. Over the child's limit it is parked or the supervisor gives up, as `on_exhausted` says; over the supervisor's
+   own limit it gives up. The restart is due after the backoff of the child that failed, and never in the step in which
+   it is decided.
 6. The strategy says who is restarted along with it. They are stopped in reverse order, then all started in order: a
    *round*. There is at most one. A failure while it stops children joins it, uncharged to the supervisor; a later one
    begins a new round from the child that failed now. Children that were terminated or have finished take part, as in
    OTP; parked ones and temporary ones that had to be stopped do not come back.
 7. A child that asks to be renewed is replaced alone, at once and uncharged.
+8. Where children are restarted alone, many that fail at once of one cause are charged to the supervisor once: the first
+   is the canary, the others are held until it has proved itself (`_outbreaks.py`).
 
 How it works: `on` enters the fact into the slots, then `_advance` looks at what is in progress (the end, or the
 round) and asks for its next step. What is to happen later is an alarm; `Tick` handles the ones that are due.
@@ -106,6 +109,8 @@ class Machine:
         children.directives = directives
         if not self.is_over:
             self._enter(fact)
+            if not self.is_ending:
+                self._aftermath.replace_lost_canaries()
             self._advance()
         return directives
 
@@ -147,6 +152,7 @@ class Machine:
         children.tell(ChildStarted(**children.record(slot), incarnation=slot.incarnation))
         children.answer(slot.starter, fact.value)
         slot.starter = None
+        self._aftermath.came_up(slot)
 
     def _requested(self, request: Request) -> None:
         children = self.children
@@ -181,6 +187,8 @@ class Machine:
                 children.stop(children.slots[id])
             case Alarm.CANCEL:
                 children.cancel(children.slots[id])
+            case Alarm.PROOF:
+                self._aftermath.proved(id)
             case Alarm.HANGS:
                 children.hangs(children.slots[id], is_known=False)
             case _:

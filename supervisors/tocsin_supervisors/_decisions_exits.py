@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, final
 
 from ._children import ChildState
 from ._decisions_reports import failure_to_start, tell_exit, tell_start_failed
-from ._exits import Crashed, Fatal, Finished, Renewed, Suspended
+from ._exits import Crashed, Fatal, Finished, Renewed, SuspendChild, Suspended
 from ._intensity import RestartHistory
+from ._outbreaks import PROOF, SPREAD, Outbreaks, Role, Ruling
 from ._policies import RestartPolicy
-from ._reports import ChildParked, RestartScheduled, SupervisorGaveUp
+from ._reports import ChildHeld, ChildParked, RestartScheduled, SupervisorGaveUp
+from ._slots import Alarm
 from .exceptions import ChildStartError, RestartIntensityExceeded
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ class Aftermath:
     """Keeps the supervisor's own restart history. Each method gives the error that the supervisor has to end with,
     if any."""
 
-    __slots__ = ("_children", "_history", "_intensity", "_random", "_rounds")
+    __slots__ = ("_children", "_history", "_intensity", "_outbreaks", "_random", "_rounds")
 
     def __init__(self, children: Children, rounds: Rounds, intensity: RestartIntensity, random: Random) -> None:
         self._children = children
@@ -37,6 +39,7 @@ class Aftermath:
         self._intensity = intensity
         self._random = random
         self._history = RestartHistory()
+        self._outbreaks = Outbreaks()
 
     def of(self, slot: Slot, exit: Exit, *, is_ending: bool) -> BaseException | None:
         """Draw the conclusions from *exit*, the first of all that the incarnation is over."""
@@ -122,7 +125,8 @@ class Aftermath:
             return None
         if exceeded is not None:
             return self._give_up(slot, exceeded, failure, error, of_supervisor=False)
-        if not self._rounds.may_join(slot):
+        ruling = self._ruling(slot, exit)
+        if not self._rounds.may_join(slot) and ruling.role is not Role.HELD:
             # Rows are of one child's lives; over many children they would mean nothing.
             exceeded = self._history.charge(children.now, self._intensity, consecutive=False)
         if exceeded is not None:
@@ -130,9 +134,65 @@ class Aftermath:
         delay = slot.delay(self._random, suspended=suspended)
         slot.restarts += 1
         slot.state = ChildState.SUSPENDED if suspended else ChildState.WAITING
+        if ruling.role is Role.HELD:
+            self._hold(slot, ruling, cause_of(exit))
+            return None
         children.tell(RestartScheduled(**children.record(slot), delay=delay, restarts=slot.restarts))
         self._rounds.restart(slot, delay)
         return None
+
+    # ── a common cause ──
+
+    def _ruling(self, slot: Slot, exit: Exit) -> Ruling:
+        """Say what part *slot* plays among those failing of the same cause, and hold those recognised with it."""
+        cause = cause_of(exit)
+        if cause is None or not self._rounds.restarts_alone:
+            return Ruling(Role.ALONE)
+        children = self._children
+        ruling = self._outbreaks.failed(slot.spec.id, cause, children.now)
+        self._history.forgive(len(ruling.joined))
+        for id in ruling.joined:
+            joined = children.slots.get(id)
+            if joined is not None and joined.is_awaited:
+                self._hold(joined, ruling, cause)
+            else:
+                self._outbreaks.let_go(id)  # it has been started meanwhile, or is gone
+        canary = children.slots.get(ruling.canary)
+        if canary is not None and canary.state is ChildState.RUNNING:
+            self.came_up(canary)
+        return ruling
+
+    def _hold(self, slot: Slot, ruling: Ruling, cause: str | None) -> None:
+        slot.state = ChildState.SUSPENDED
+        self._children.alarms.clear((slot.spec.id, Alarm.RESTART))
+        self._children.tell(ChildHeld(**self._children.record(slot), canary=ruling.canary, cause=cause or ""))
+
+    def came_up(self, slot: Slot) -> None:
+        """A canary has to prove itself from now on."""
+        if self._outbreaks.is_canary(slot.spec.id):
+            self._children.alarms.set((slot.spec.id, Alarm.PROOF), self._children.now + PROOF)
+
+    def proved(self, canary: str) -> None:
+        """The canary lives: start those that were held for it."""
+        for id in self._outbreaks.proved(canary):
+            self._start_held(id, self._random.uniform(0.0, SPREAD))
+
+    def replace_lost_canaries(self) -> None:
+        """Let another one try where the canary is down for good."""
+        for canary in self._outbreaks.canaries():
+            slot = self._children.slots.get(canary)
+            if slot is None or not (slot.is_alive or slot.is_awaited):
+                for id in self._outbreaks.lost(canary):
+                    self._start_held(id, 0.0)
+
+    def _start_held(self, id: str, delay: float) -> None:
+        children = self._children
+        slot = children.slots.get(id)
+        if slot is not None and slot.is_awaited:
+            children.tell(RestartScheduled(**children.record(slot), delay=delay, restarts=slot.restarts))
+            self._rounds.restart_alone(slot, delay)
+
+    # ── giving up ──
 
     def _give_up(
         self,
@@ -158,3 +218,14 @@ def _facts(exit: Exit) -> tuple[Failure | None, BaseException | None]:
             return failure, error
         case _:
             return None, None
+
+
+def cause_of(exit: Exit) -> str | None:
+    """Give what many may fail of at once: the type of the exception, or what a suspended child names."""
+    match exit:
+        case Suspended(failure=failure, error=SuspendChild(cause=cause)):
+            return cause or failure.type
+        case Crashed(failure=failure) | Suspended(failure=failure):
+            return failure.type
+        case _:
+            return None

@@ -14,8 +14,15 @@ class RenewChild(Exception):  # a request, not an error
 
 
 class SuspendChild(Exception):  # a request, not an error
-    """Raised by a child to be restarted after its suspension backoff; charged like a crash, except that rows do not
-    count."""
+    """Raised by a child to be restarted after its suspension backoff; charged like a crash, but rows do not count.
+
+    *cause*: what keeps it from its work, as a qualified name of an exception; children with the same one are held
+    together when many ask at once.
+    """
+
+    def __init__(self, *args: object, cause: str | None = None) -> None:
+        super().__init__(*args)
+        self.cause = cause
 
 
 class ForeignCancellation(Exception):  # named for what happened

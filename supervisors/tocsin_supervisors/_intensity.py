@@ -120,6 +120,11 @@ class RestartHistory:
             return Exceeded("consecutive", self._consecutive, limit, intensity.period)
         return None
 
+    def forgive(self, count: int) -> None:
+        """Take back the latest *count* charges of the window: they turned out to be parts of one failure."""
+        for _ in range(min(count, len(self._times))):
+            self._times.pop()
+
     def restarts_within(self, period: float, now: float) -> int:
         """Return how many restarts are known in ``(now - period, now]``."""
         return sum(1 for time in self._times if time > now - period)

@@ -94,6 +94,15 @@ class RestartScheduled(_Record):
 
 @final
 @attrs.frozen(kw_only=True)
+class ChildHeld(_Record):
+    """A child failed of a cause that many have failed of: it is started again after `canary` has proved itself."""
+
+    canary: str
+    cause: str
+
+
+@final
+@attrs.frozen(kw_only=True)
 class ChildParked(_Record):
     """A child exceeded its restart intensity and stays down until `restart_child`; its siblings live on."""
 
@@ -155,6 +164,7 @@ Report: TypeAlias = (
     | ChildFinished
     | ChildStopped
     | RestartScheduled
+    | ChildHeld
     | ChildParked
     | ChildRemoved
     | SupervisorGaveUp

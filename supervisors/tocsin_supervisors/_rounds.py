@@ -93,6 +93,11 @@ class Rounds:
         """True until all children of the initial start have had their turn."""
         return self.current is not None and self.current.is_initial
 
+    @property
+    def restarts_alone(self) -> bool:
+        """True if a failing child never takes others with it."""
+        return self._strategy is Strategy.ONE_FOR_ONE
+
     def may_join(self, slot: Slot) -> bool:
         """Tell whether a failure of this child now belongs to the round that is stopping it anyway."""
         round = self.current

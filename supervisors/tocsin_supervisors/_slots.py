@@ -29,13 +29,14 @@ class Alarm(enum.Enum):
     START_TIMEOUT = "start_timeout"
     CANCEL = "cancel"
     HANGS = "hangs"
+    PROOF = "proof"  # a canary has been up for long enough
     ROUND = "round"  # of the supervisor: the backoff of a group restart is over
     DEADLINE = "deadline"  # of the supervisor: the time for an ordered stop is over
 
 
 AlarmKey: TypeAlias = tuple[str, Alarm]
 ChildAlarms: TypeAlias = Alarms[AlarmKey]
-_OF_A_LIFE = (Alarm.START_TIMEOUT, Alarm.CANCEL, Alarm.HANGS)
+_OF_A_LIFE = (Alarm.START_TIMEOUT, Alarm.CANCEL, Alarm.HANGS, Alarm.PROOF)
 _ALIVE = frozenset({ChildState.STARTING, ChildState.RUNNING, ChildState.STOPPING})
 
 

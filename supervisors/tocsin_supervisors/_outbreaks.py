@@ -1,0 +1,120 @@
+"""Common cause: many children that fail at once of one cause have not failed many times.
+
+When `MANY` different children fail of the same cause within `AT_ONCE` seconds, that is an *outbreak*: most likely
+something they all depend on is down. The first of them is the canary: it is restarted as ever, and each of its failures
+is charged. The others are held, uncharged to the supervisor: were all of them to try again on their own, the budget
+meant for single failures would be used up in a moment, and what is down would be met by a stampede when it comes back.
+Whoever fails of that cause later is held, too. The canary has proved itself when it has been up for `PROOF` seconds;
+then the held ones are started, spread over `SPREAD` seconds. A canary that is gone is replaced by one that was held.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from typing import final
+
+import attrs
+
+MANY = 3  # two may be chance
+AT_ONCE = 1.0  # seconds
+PROOF = 1.0  # seconds; a child that still cannot work fails sooner than that, most often at once
+SPREAD = 1.0  # seconds
+_REMEMBERED = 1000  # failures; a storm beyond that was recognised long before
+
+
+@final
+@enum.unique
+class Role(enum.Enum):
+    """What part a child plays that has failed."""
+
+    ALONE = "alone"
+    CANARY = "canary"
+    HELD = "held"
+
+
+@final
+@attrs.frozen
+class Ruling:
+    """What follows from one failure.
+
+    `canary` is whom the others wait for; `joined` had failed before, and are held from now on.
+    """
+
+    role: Role
+    canary: str = ""
+    joined: tuple[str, ...] = ()
+
+
+@final
+@attrs.define
+class Outbreak:
+    """One cause that is common at the moment."""
+
+    canary: str
+    held: dict[str, None] = attrs.field(factory=dict[str, None])  # ids, in the order of failing
+
+
+@final
+class Outbreaks:
+    """The outbreaks among the children of one supervisor."""
+
+    __slots__ = ("_current", "_recent")
+
+    def __init__(self) -> None:
+        self._current: dict[str, Outbreak] = {}  # by cause
+        self._recent: deque[tuple[float, str, str]] = deque(maxlen=_REMEMBERED)  # time, child, cause; oldest first
+
+    def failed(self, child: str, cause: str, now: float) -> Ruling:
+        """Take note that *child* failed of *cause* at *now*, and say what part it plays."""
+        outbreak = self._current.get(cause)
+        if outbreak is None:
+            return self._perhaps_new(child, cause, now)
+        if child == outbreak.canary:
+            return Ruling(Role.CANARY, child)
+        outbreak.held[child] = None
+        return Ruling(Role.HELD, outbreak.canary)
+
+    def _perhaps_new(self, child: str, cause: str, now: float) -> Ruling:
+        self._recent.append((now, child, cause))
+        while self._recent[0][0] <= now - AT_ONCE:
+            self._recent.popleft()
+        alike = dict.fromkeys(who for _, who, why in self._recent if why == cause)
+        if len(alike) < MANY:
+            return Ruling(Role.ALONE)
+        canary, *others = alike
+        self._current[cause] = Outbreak(canary, dict.fromkeys(others))
+        role = Role.CANARY if child == canary else Role.HELD
+        return Ruling(role, canary, tuple(other for other in others if other != child))
+
+    def is_canary(self, child: str) -> bool:
+        """True while others wait for *child* to prove itself."""
+        return any(outbreak.canary == child for outbreak in self._current.values())
+
+    def canaries(self) -> list[str]:
+        """Give the canaries of all outbreaks."""
+        return [outbreak.canary for outbreak in self._current.values()]
+
+    def let_go(self, child: str) -> None:
+        """Take *child* off those held: it was started already, or is not to be."""
+        for outbreak in self._current.values():
+            outbreak.held.pop(child, None)
+
+    def proved(self, canary: str) -> list[str]:
+        """End the outbreaks of *canary*, and give who was held."""
+        over = [cause for cause, outbreak in self._current.items() if outbreak.canary == canary]
+        return [held for cause in over for held in self._current.pop(cause).held]
+
+    def lost(self, canary: str) -> list[str]:
+        """Give each outbreak of *canary*, which is gone, another one out of those held; give the new canaries."""
+        chosen: list[str] = []
+        for cause, outbreak in list(self._current.items()):
+            if outbreak.canary != canary:
+                continue
+            if not outbreak.held:
+                del self._current[cause]
+                continue
+            outbreak.canary = next(iter(outbreak.held))
+            del outbreak.held[outbreak.canary]
+            chosen.append(outbreak.canary)
+        return chosen
