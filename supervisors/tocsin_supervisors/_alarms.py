@@ -34,9 +34,6 @@ class Alarms(Generic[K]):
         """Have *key* never due."""
         self._times.pop(key, None)
 
-    def __contains__(self, key: K) -> bool:
-        return key in self._times
-
     def pop_due(self, now: float) -> K | None:
         """Give and clear the earliest key that is due at *now*."""
         due = self.next_due()

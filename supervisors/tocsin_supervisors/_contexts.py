@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, final
 import anyio
 
 if TYPE_CHECKING:
-    from ._reports import Observer, Report
+    from ._reports import Observer, StopFailed, StopTimedOut
 
 Callback = Callable[[], object]
 
@@ -20,7 +20,7 @@ class Host(Protocol):
     def observer(self) -> Observer | None:
         """Whom the parent reports to; its children do so too if they have nobody of their own."""
 
-    def note_stop_trouble(self, report: Report) -> None:
+    def note_stop_trouble(self, report: StopTimedOut | StopFailed) -> None:
         """Take note of a child somewhere below that hangs or fails while the parent stops."""
 
     def child_hangs(self, child: str, incarnation: int) -> None:

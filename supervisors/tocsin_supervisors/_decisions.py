@@ -99,7 +99,7 @@ class Machine:
 
     def next_due(self) -> float | None:
         """Give the time at which the machine wants a `Tick`, if any."""
-        return self.children.alarms.next_due()
+        return None if self.is_over else self.children.alarms.next_due()
 
     def on(self, fact: Fact, now: float) -> list[Directive]:
         """Take note of *fact*, which happened at *now*, and give what is to be done about it, in order."""

@@ -101,9 +101,8 @@ class Aftermath:
             return None
         if self._rounds.is_initial and not slot.was_up:
             return problem
-        if slot.spec.restart is RestartPolicy.TEMPORARY:
-            self._children.forget(slot)
-            return None
+        # A temporary child is started by the initial start or on request, so it does not come here.
+        assert slot.spec.restart is not RestartPolicy.TEMPORARY
         return self._restart(slot, exit if isinstance(exit, Suspended) else Crashed(failure, error=error))
 
     def _refuse_start(self, slot: Slot, problem: ChildStartError) -> None:

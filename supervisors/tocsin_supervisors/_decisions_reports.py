@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, assert_never
 
-from ._exits import Crashed, Fatal, Finished, Renewed, Stopped, Suspended
+from ._exits import Crashed, Fatal, Finished, Renewed, Stopped, SuspendChild, Suspended
 from ._failures import Failure
 from ._reports import (
     ChildCrashed,
@@ -55,9 +55,10 @@ def tell_exit(children: Children, slot: Slot, exit: Exit) -> None:
         case Renewed(failure=failure):
             slot.last_failure = failure
             children.tell(ChildRenewed(**life, failure=failure))
-        case Suspended(failure=failure):
+        case Suspended(failure=failure, error=error):
             slot.last_failure = failure
-            children.tell(ChildSuspended(**life, failure=failure))
+            cause = error.cause if isinstance(error, SuspendChild) else None
+            children.tell(ChildSuspended(**life, failure=failure, cause=cause))
         case Crashed(failure=failure, foreign_cancel=foreign):
             slot.last_failure = failure
             children.tell(ChildCrashed(**life, failure=failure, foreign_cancel=foreign))

@@ -52,10 +52,11 @@ class ChildCrashed(_Record):
 @final
 @attrs.frozen(kw_only=True)
 class ChildSuspended(_Record):
-    """An incarnation asked to be restarted later."""
+    """An incarnation asked to be restarted later. `cause`: what keeps it from its work, as a qualified name."""
 
     incarnation: int
     failure: Failure
+    cause: str | None = None
 
 
 @final

@@ -182,8 +182,7 @@ class Rounds:
             if slot is not None and slot.state in (ChildState.STARTING, ChildState.STOPPING):
                 return True
             if slot is not None and slot.state is ChildState.WAITING:
-                if (id, Alarm.RESTART) not in children.alarms:
-                    children.start(slot)
+                children.start(slot)
                 return True
             round.to_start.pop()
         return False

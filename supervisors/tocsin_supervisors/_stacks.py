@@ -7,7 +7,6 @@ import sys
 from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
 
 UNKNOWN = "nowhere to be seen"
-MAX_DEPTH = 10_000  # an endless chain is not possible, a broken foreign object is
 _BACKENDS = frozenset({"anyio", "asyncio", "trio", "outcome", "sniffio"})
 # type → the names of its frame and of what it awaits
 _LINKS: dict[type, tuple[str, str]] = {
@@ -22,13 +21,11 @@ def line_of(awaitable: object) -> str:
     """Give the innermost line where *awaitable* waits, as "file:line function": in its own code, if some of it is
     not a backend's."""
     innermost = own = None
-    for _ in range(MAX_DEPTH):
+    while awaitable is not None:
         frame, awaitable = _step(awaitable)
         if frame is not None:
             innermost = frame
             own = own if _is_of_backend(frame) else frame
-        if awaitable is None:
-            break
     frame = own or innermost
     if frame is None:
         return UNKNOWN
@@ -40,7 +37,8 @@ def _step(awaitable: object) -> tuple[FrameType | None, object]:
     kind = type(awaitable)
     if kind.__name__ in _ASYNC_GENERATOR_STEPS:
         # A step of an async generator names its generator nowhere; the collector knows.
-        return None, next((each for each in gc.get_referents(awaitable) if type(each) is AsyncGeneratorType), None)
+        referents: list[object] = gc.get_referents(awaitable)
+        return None, next((each for each in referents if type(each) in _LINKS), None)
     frame, awaited = _LINKS.get(kind, ("", ""))
     return getattr(awaitable, frame, None), getattr(awaitable, awaited, None)
 

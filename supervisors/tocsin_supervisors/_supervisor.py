@@ -19,7 +19,7 @@ from ._slots import Slot
 from ._strategies import Strategy
 from ._supervisor_host import hosted
 from ._supervisor_run import Run
-from .exceptions import DuplicateChild, SupervisorAlreadyRunning, SupervisorNotRunning
+from .exceptions import ChildNotFound, DuplicateChild, SupervisorAlreadyRunning, SupervisorNotRunning
 
 if TYPE_CHECKING:
     from typing import Self
@@ -204,9 +204,14 @@ class Supervisor(Nested):
         return await self._ask(lambda token: RestartAsked(token, id))
 
     async def delete_child(self, id: str) -> None:
-        """Forget a child that is down, for later runs too. Raise `ChildNotFound`, `ChildRunning` or
-        `ChildRestarting`."""
-        await self._ask(lambda token: DeleteAsked(token, id))
+        """Forget a child that is down, for later runs too; also when this supervisor does not run. Raise
+        `ChildNotFound`, `ChildRunning` or `ChildRestarting`."""
+        if self._run is not None:
+            await self._ask(lambda token: DeleteAsked(token, id))
+        elif id in self._specs:
+            await anyio.lowlevel.checkpoint()
+        else:
+            raise ChildNotFound(self.name, id)
         self._specs.pop(id, None)
         self._forget(id)
 

@@ -88,7 +88,7 @@ def test_a_cap_below_the_start_is_refused_with_advice() -> None:
 
 @pytest.mark.parametrize("attempt", [0, -1])
 def test_attempts_count_from_one(attempt: int) -> None:
-    with pytest.raises(ValueError, match="attempt=.* must be at least 1"):
+    with pytest.raises(ValueError, match=r"attempt=.* must be at least 1"):
         Backoff().delay(attempt, Random(0))
 
 

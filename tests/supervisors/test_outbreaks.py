@@ -90,6 +90,16 @@ def test_an_outbreak_whose_last_child_is_lost_is_over() -> None:
     assert outbreaks.canaries() == []
 
 
+def test_losing_the_canary_of_one_outbreak_leaves_others_alone() -> None:
+    outbreaks = Outbreaks()
+    for child in "abc":
+        outbreaks.failed(child, DOWN, 0.0)
+    for child in "xyz":
+        outbreaks.failed(child, "builtins.OSError", 0.0)
+    assert outbreaks.lost("x") == ["y"]
+    assert outbreaks.canaries() == ["a", "y"]
+
+
 # ── in a supervisor ──
 
 

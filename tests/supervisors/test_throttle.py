@@ -70,5 +70,5 @@ def test_every_line_left_out_is_told_of_or_still_to_be_told(limit: int, gaps: li
 
 @pytest.mark.parametrize("options", [{"limit": 0}, {"limit": True}, {"period": -1}, {"period": math.inf}])
 def test_a_throttle_that_makes_no_sense_is_refused(options: dict[str, Any]) -> None:
-    with pytest.raises((TypeError, ValueError), match="limit=|period="):
+    with pytest.raises((TypeError, ValueError), match=r"limit=|period="):
         LogThrottle(**options)

@@ -1,0 +1,520 @@
+"""The machine alone: facts in, directives out, time as an argument."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+from typing import Any
+
+import pytest
+
+from tocsin_supervisors import (
+    Backoff,
+    ChildParked,
+    ChildSpec,
+    ChildStartError,
+    ChildState,
+    Crashed,
+    Exit,
+    Failure,
+    Fatal,
+    Finished,
+    Renewed,
+    RestartIntensity,
+    RestartIntensityExceeded,
+    RestartPolicy,
+    Stopped,
+    Strategy,
+    Suspended,
+)
+from tocsin_supervisors._alarms import Alarms
+from tocsin_supervisors._decisions import Machine
+from tocsin_supervisors._directives import (
+    AllHang,
+    Answer,
+    Begin,
+    Broke,
+    CameUp,
+    CancelChild,
+    CutAsked,
+    Directive,
+    End,
+    Ended,
+    Fact,
+    Hangs,
+    NoteHanging,
+    Ready,
+    Refuse,
+    RequestStop,
+    RestartAsked,
+    StartAsked,
+    StartChild,
+    StopAsked,
+    Tell,
+    TerminateAsked,
+    Tick,
+    Withdrawn,
+)
+
+FAILURE = Failure.of(ValueError("broken"))
+CRASHED = Crashed(FAILURE)
+SUSPENDED = Suspended(FAILURE)
+RENEWED = Renewed(FAILURE)
+PLENTY = RestartIntensity(1000, 60.0, max_consecutive=None)
+
+
+async def told() -> None: ...
+
+
+async def with_context(context: object) -> None: ...
+
+
+def spec(id: str, **options: Any) -> ChildSpec:
+    defaults: dict[str, Any] = {"backoff": Backoff.none(), "intensity": PLENTY}
+    return ChildSpec(id, with_context, **{**defaults, **options})
+
+
+class Bench:
+    """A machine, the time, and short words for what it answers."""
+
+    def __init__(self, *specs: ChildSpec, strategy: Strategy = Strategy.ONE_FOR_ONE, **options: Any) -> None:
+        self.now = 100.0
+        self.reports: list[Any] = []
+        defaults: dict[str, Any] = {"intensity": PLENTY, "shutdown_deadline": 30.0}
+        self.machine = Machine(
+            "root", specs, strategy=strategy, random=Random(1), incarnations={}, **{**defaults, **options}
+        )
+
+    def on(self, fact: Fact) -> list[Directive]:
+        """Tell a fact, and give the directives that are no reports."""
+        directives = self.machine.on(fact, self.now)
+        self.reports += [each.report for each in directives if isinstance(each, Tell)]
+        return [each for each in directives if not isinstance(each, Tell)]
+
+    def words(self, fact: Fact) -> list[str]:
+        """Tell a fact, and give the directives as words."""
+        return [_word(each) for each in self.on(fact)]
+
+    def begin(self) -> Bench:
+        """Start all children and have each come up."""
+        directives = self.on(Begin())
+        while (start := next((each for each in directives if isinstance(each, StartChild)), None)) is not None:
+            directives = self.on(CameUp(start.spec.id, start.incarnation))
+        return self
+
+    def later(self, seconds: float) -> list[str]:
+        """Let time pass, then tick."""
+        self.now += seconds
+        return self.words(Tick())
+
+    def up(self, id: str) -> list[str]:
+        """The incarnation of *id* came up."""
+        return self.words(CameUp(id, self.incarnation(id)))
+
+    def ended(self, id: str, exit: Exit = Stopped()) -> list[str]:  # noqa: B008  # frozen
+        """The incarnation of *id* ended."""
+        return self.words(Ended(id, self.incarnation(id), exit))
+
+    def incarnation(self, id: str) -> int:
+        """Give the number of the last incarnation."""
+        return self.machine.children.slots[id].incarnation
+
+    def state(self, id: str) -> ChildState:
+        """Give the state of a child."""
+        return self.machine.children.slots[id].state
+
+
+def _word(directive: Directive) -> str:
+    match directive:
+        case StartChild(spec=spec):
+            return f"start {spec.id}"
+        case RequestStop(child=child):
+            return f"stop {child}"
+        case CancelChild(child=child):
+            return f"cancel {child}"
+        case NoteHanging(child=child):
+            return f"{child} hangs"
+        case Answer(token=token):
+            return f"answer {token}"
+        case Refuse(token=token, error=error):
+            return f"refuse {token} {type(error).__name__}"
+        case Ready() | AllHang() | End():
+            return type(directive).__name__
+        case Tell():  # pragma: no cover  # taken out before
+            return "tell"
+
+
+# ── start ──
+
+
+def test_nobody_to_start_is_ready_at_once() -> None:
+    assert Bench().words(Begin()) == ["Ready"]
+
+
+def test_each_start_waits_for_the_one_before() -> None:
+    bench = Bench(spec("a"), spec("b"))
+    assert bench.words(Begin()) == ["start a"]
+    assert bench.up("a") == ["start b"]
+    assert bench.up("b") == ["Ready"]
+
+
+def test_a_failed_first_start_rolls_back_in_reverse() -> None:
+    bench = Bench(spec("a"), spec("b"), spec("c"))
+    bench.on(Begin())
+    bench.up("a")
+    bench.up("b")
+    assert bench.ended("c", CRASHED) == ["stop b"]
+    assert bench.ended("b") == ["stop a"]
+    (end,) = bench.on(Ended("a", 1, Stopped()))
+    assert isinstance(end, End)
+    assert isinstance(end.error, ChildStartError)
+
+
+@pytest.mark.parametrize("exit", [CRASHED, SUSPENDED, RENEWED, Finished()])
+def test_whatever_ends_a_first_start_fails_it(exit: Exit) -> None:
+    bench = Bench(spec("a"))
+    bench.on(Begin())
+    (end,) = bench.on(Ended("a", 1, exit))
+    assert isinstance(end, End)
+    assert isinstance(end.error, ChildStartError)
+
+
+def test_a_late_start_is_stopped_and_cancelled_and_counts_as_failed() -> None:
+    bench = Bench(spec("a", start_timeout=5.0))
+    bench.on(Begin())
+    assert bench.machine.next_due() == 105.0
+    assert bench.later(5.0) == ["stop a", "cancel a"]
+    assert bench.up("a") == []
+    assert bench.ended("a") == ["End"]
+
+
+def test_a_crash_of_one_that_is_up_does_not_disturb_the_initial_start() -> None:
+    bench = Bench(spec("a"), spec("b"))
+    bench.on(Begin())
+    bench.up("a")
+    assert bench.ended("a", CRASHED) == []
+    assert bench.later(0.0) == ["start a"]
+    assert bench.up("b") == ["Ready"]
+
+
+def test_a_group_restart_during_the_initial_start_starts_everybody_and_is_then_ready() -> None:
+    bench = Bench(spec("a"), spec("b"), spec("c"), strategy=Strategy.ONE_FOR_ALL)
+    bench.on(Begin())
+    bench.up("a")
+    assert bench.ended("a", CRASHED) == ["stop b"]
+    assert bench.ended("b") == []
+    assert bench.later(0.0) == ["start a"]
+    assert bench.up("a") == ["start b"]
+    assert bench.up("b") == ["start c"]
+    assert bench.up("c") == ["Ready"]
+
+
+def test_a_late_word_of_a_former_life_says_nothing() -> None:
+    bench = Bench(spec("a")).begin()
+    bench.ended("a", CRASHED)
+    bench.later(0.0)
+    assert bench.words(CameUp("a", 1)) == []
+    assert bench.words(Ended("a", 1, CRASHED)) == []
+    assert bench.words(Hangs("a", 1)) == []
+    assert bench.state("a") is ChildState.STARTING
+
+
+# ── restarts ──
+
+
+def test_a_restart_is_never_in_the_step_that_decides_it() -> None:
+    bench = Bench(spec("a")).begin()
+    assert bench.ended("a", CRASHED) == []
+    assert bench.machine.next_due() == bench.now
+    assert bench.later(0.0) == ["start a"]
+
+
+def test_a_failure_while_the_round_stops_children_joins_it_uncharged() -> None:
+    specs = [spec(id) for id in "abc"]
+    bench = Bench(*specs, strategy=Strategy.REST_FOR_ONE, intensity=RestartIntensity(1, 60.0)).begin()
+    assert bench.ended("b", CRASHED) == ["stop c"]
+    assert bench.ended("c", CRASHED) == []
+    assert bench.later(0.0) == ["start b"]
+    assert bench.up("b") == ["start c"]
+
+
+def test_an_earlier_failure_widens_the_round_that_stops_children() -> None:
+    bench = Bench(*[spec(id) for id in "abcd"], strategy=Strategy.REST_FOR_ONE).begin()
+    assert bench.ended("c", CRASHED) == ["stop d"]
+    assert bench.ended("a", CRASHED) == []
+    assert bench.ended("d") == ["stop b"]
+    assert bench.ended("b") == []
+    assert bench.later(0.0) == ["start a"]
+
+
+def test_a_failure_during_the_backoff_of_a_round_begins_a_wider_one_that_waits_as_long() -> None:
+    slow = Backoff(initial=10.0, maximum=10.0, jitter=0.0)
+    bench = Bench(spec("a"), spec("b", backoff=slow), strategy=Strategy.REST_FOR_ONE).begin()
+    bench.ended("b", CRASHED)
+    bench.now += 1.0
+    assert bench.ended("a", CRASHED) == []
+    assert bench.later(8.0) == []
+    assert bench.later(1.0) == ["start a"]
+
+
+def test_a_renewal_in_a_round_that_stops_children_waits_for_its_turn() -> None:
+    slow = Backoff(initial=10.0, maximum=10.0, jitter=0.0)
+    bench = Bench(spec("a", backoff=slow), spec("b"), spec("c"), strategy=Strategy.ONE_FOR_ALL).begin()
+    assert bench.ended("a", CRASHED) == ["stop c"]
+    assert bench.ended("b", RENEWED) == []
+    assert bench.ended("c") == []
+    assert bench.later(1.0) == []
+    assert bench.later(9.0) == ["start a"]
+    assert bench.up("a") == ["start b"]
+
+
+def test_a_renewal_while_the_round_starts_children_is_not_in_the_same_step() -> None:
+    bench = Bench(spec("a"), spec("b"), strategy=Strategy.ONE_FOR_ALL).begin()
+    bench.ended("a", CRASHED)
+    bench.ended("b")
+    bench.later(0.0)
+    bench.up("a")
+    assert bench.ended("a", RENEWED) == []
+    assert bench.up("b") == []
+    assert bench.later(0.0) == ["start a"]
+
+
+def test_a_child_parked_in_its_turn_is_passed_over() -> None:
+    once = RestartIntensity(1, 60.0)
+    specs = [spec("a"), spec("b", on_exhausted="park", intensity=once), spec("c")]
+    bench = Bench(*specs, strategy=Strategy.REST_FOR_ONE).begin()
+    assert bench.ended("b", CRASHED) == ["stop c"]
+    bench.ended("c")
+    assert bench.later(0.0) == ["start b"]
+    assert bench.ended("b", CRASHED) == ["start c"]
+    assert bench.state("b") is ChildState.PARKED
+    assert isinstance(bench.reports[-1], ChildParked)
+    assert bench.up("c") == []
+    bench.ended("a", CRASHED)
+    bench.ended("c")
+    assert bench.later(0.0) == ["start a"]
+    assert bench.up("a") == ["start c"]
+
+
+def test_a_temporary_child_that_does_not_come_up_in_a_later_start_is_forgotten() -> None:
+    bench = Bench(spec("a"), strategy=Strategy.ONE_FOR_ALL).begin()
+    assert bench.words(StartAsked(1, spec("t", restart=RestartPolicy.TEMPORARY))) == ["start t"]
+    assert bench.ended("t", CRASHED) == ["refuse 1 ChildStartError"]
+    assert list(bench.machine.children.slots) == ["a"]
+
+
+def test_an_unstarted_temporary_child_whose_turn_comes_in_a_second_round_fails_the_start() -> None:
+    bench = Bench(spec("a"), spec("t", restart=RestartPolicy.TEMPORARY), strategy=Strategy.ONE_FOR_ALL)
+    bench.on(Begin())
+    bench.up("a")
+    bench.ended("a", CRASHED)
+    bench.ended("t")
+    assert list(bench.machine.children.slots) == ["a"]
+
+
+def test_suspensions_charge_the_windows_but_not_the_row() -> None:
+    intensity = RestartIntensity(5, 60.0, max_consecutive=1)
+    bench = Bench(spec("a", intensity=intensity, suspension=Backoff.none())).begin()
+    for _ in range(5):
+        bench.ended("a", SUSPENDED)
+        assert bench.state("a") is ChildState.SUSPENDED
+        assert bench.later(0.0) == ["start a"]
+        bench.up("a")
+    (end,) = bench.on(Ended("a", 6, SUSPENDED))
+    assert isinstance(end, End)
+    assert isinstance(end.error, RestartIntensityExceeded)
+    assert end.error.rule == "window"
+
+
+def test_a_suspension_at_a_later_start_suspends_again() -> None:
+    suspension = Backoff(initial=4.0, jitter=0.0)
+    bench = Bench(spec("a", suspension=suspension)).begin()
+    bench.ended("a", SUSPENDED)
+    bench.later(4.0)
+    bench.ended("a", SUSPENDED)
+    assert bench.state("a") is ChildState.SUSPENDED
+    assert bench.machine.next_due() == bench.now + 8.0
+
+
+def test_a_stable_life_ends_a_row_of_suspensions() -> None:
+    suspension = Backoff(initial=4.0, jitter=0.0)
+    bench = Bench(spec("a", suspension=suspension, stable_after=60.0)).begin()
+    for _ in range(2):
+        bench.ended("a", SUSPENDED)
+        bench.later(4.0)
+        bench.up("a")
+        bench.now += 60.0
+    bench.ended("a", SUSPENDED)
+    assert bench.machine.next_due() == bench.now + 4.0
+
+
+def test_a_permanent_child_that_returns_too_often_is_given_up_without_a_failure() -> None:
+    bench = Bench(spec("a", intensity=RestartIntensity.never())).begin()
+    (end,) = bench.on(Ended("a", 1, Finished()))
+    assert isinstance(end, End)
+    assert isinstance(end.error, RestartIntensityExceeded)
+    assert end.error.failure is None
+
+
+# ── stopping ──
+
+
+def test_the_ladder_of_a_child_with_a_context() -> None:
+    bench = Bench(spec("a", grace_period=5.0)).begin()
+    assert bench.words(StopAsked()) == ["stop a"]
+    assert bench.words(StopAsked()) == []
+    assert bench.later(4.9) == []
+    assert bench.later(0.1) == ["cancel a"]
+    assert bench.later(0.9) == []
+    assert bench.later(0.1) == ["a hangs", "AllHang"]
+    assert bench.later(100.0) == []
+    assert bench.ended("a") == ["End"]
+    assert bench.words(StopAsked()) == []
+
+
+def test_the_ladder_of_a_child_without_a_context() -> None:
+    bench = Bench(ChildSpec("a", told, grace_period=5.0)).begin()
+    assert bench.words(StopAsked()) == ["stop a", "cancel a"]
+    assert bench.later(5.0) == ["a hangs", "AllHang"]
+    assert bench.ended("a") == ["End"]
+
+
+def test_a_child_that_hangs_is_passed_over() -> None:
+    bench = Bench(spec("a"), spec("b", grace_period=0.0)).begin()
+    assert bench.words(StopAsked()) == ["stop b"]
+    assert bench.later(0.0) == ["cancel b"]
+    assert bench.later(1.0) == ["b hangs", "stop a"]
+    assert bench.ended("a") == ["AllHang"]
+    assert bench.ended("b") == ["End"]
+
+
+def test_a_supervisor_that_says_it_hangs_is_passed_over_unnamed() -> None:
+    bench = Bench(spec("a"), spec("b", grace_period=math.inf)).begin()
+    bench.on(StopAsked())
+    assert bench.words(Hangs("b", 1)) == ["stop a"]
+    assert bench.words(Hangs("b", 1)) == []
+
+
+def test_a_child_that_is_not_being_stopped_cannot_hang() -> None:
+    bench = Bench(spec("a")).begin()
+    assert bench.words(Hangs("a", 1)) == []
+
+
+def test_at_the_deadline_all_that_is_left_is_cancelled_at_once() -> None:
+    bench = Bench(*[spec(id, grace_period=math.inf) for id in "abc"], shutdown_deadline=10.0).begin()
+    bench.on(StopAsked())
+    assert bench.later(10.0) == ["cancel c", "stop b", "cancel b", "stop a", "cancel a"]
+    assert bench.later(1.0) == ["c hangs", "b hangs", "a hangs", "AllHang"]
+
+
+def test_a_cut_stops_and_cancels_at_once_and_leaves_alone_who_hangs() -> None:
+    bench = Bench(spec("a"), spec("b", grace_period=0.0)).begin()
+    bench.on(StopAsked())
+    bench.later(0.0)
+    bench.later(1.0)
+    assert bench.words(CutAsked()) == ["cancel a"]
+    fresh = Bench(spec("a")).begin()
+    assert fresh.words(CutAsked()) == ["stop a", "cancel a"]
+
+
+def test_the_first_fatal_error_wins_over_all_others() -> None:
+    first, second = KeyboardInterrupt(), SystemExit()
+    bench = Bench(spec("a", intensity=RestartIntensity.never()), spec("b"), spec("c")).begin()
+    bench.ended("a", CRASHED)
+    bench.ended("b", Fatal(first))
+    (end,) = bench.on(Ended("c", 1, Fatal(second)))
+    assert end == End(first)
+    broken = Bench().begin()
+    assert broken.on(Broke(first)) == [End(first)]
+
+
+def test_an_error_after_the_end_has_begun_is_not_raised() -> None:
+    bench = Bench(spec("a"), spec("b")).begin()
+    bench.on(StopAsked())
+    bench.on(Broke(ValueError()))
+    bench.ended("b")
+    assert bench.on(Ended("a", 1, Finished())) == [End(None)]
+    assert bench.state("a") is ChildState.FINISHED
+
+
+# ── requests ──
+
+
+def test_a_withdrawn_start_takes_its_child_away_again_even_when_it_is_up() -> None:
+    bench = Bench().begin()
+    bench.on(StartAsked(1, spec("a")))
+    assert bench.up("a") == ["answer 1"]
+    assert bench.words(Withdrawn(1, "a")) == ["stop a"]
+    bench.ended("a")
+    assert not bench.machine.children.slots
+
+
+def test_a_withdrawn_start_that_waits_for_its_turn_is_forgotten_at_once() -> None:
+    bench = Bench(spec("a"))
+    bench.on(Begin())
+    assert bench.words(StartAsked(1, spec("b"))) == []
+    assert bench.words(Withdrawn(1, "b")) == []
+    assert list(bench.machine.children.slots) == ["a"]
+    assert bench.up("a") == ["Ready"]
+
+
+@pytest.mark.parametrize("withdrawn", [Withdrawn(9, "a"), Withdrawn(9, "nobody")])
+def test_a_withdrawal_of_another_request_changes_nothing(withdrawn: Withdrawn) -> None:
+    bench = Bench(spec("a")).begin()
+    assert bench.words(withdrawn) == []
+    assert bench.state("a") is ChildState.RUNNING
+
+
+def test_a_withdrawal_while_stopping_changes_nothing() -> None:
+    bench = Bench(spec("a")).begin()
+    bench.on(StopAsked())
+    assert bench.words(Withdrawn(9, "a")) == []
+
+
+def test_a_start_that_waits_is_refused_when_the_end_begins() -> None:
+    bench = Bench(spec("a"))
+    bench.on(Begin())
+    bench.on(StartAsked(1, spec("b")))
+    assert bench.words(StopAsked()) == ["refuse 1 SupervisorNotRunning", "stop a"]
+
+
+def test_a_transient_child_that_has_nothing_to_do_answers_its_start() -> None:
+    bench = Bench().begin()
+    bench.on(StartAsked(1, spec("a", restart=RestartPolicy.TRANSIENT)))
+    assert bench.ended("a", Finished()) == ["answer 1"]
+    assert bench.state("a") is ChildState.FINISHED
+
+
+def test_a_temporary_child_that_has_nothing_to_do_is_forgotten() -> None:
+    bench = Bench().begin()
+    bench.on(StartAsked(1, spec("a", restart=RestartPolicy.TEMPORARY)))
+    assert bench.ended("a", Finished()) == ["answer 1"]
+    assert not bench.machine.children.slots
+
+
+def test_a_restarted_child_takes_its_turn_in_a_round_even_if_it_was_a_member() -> None:
+    bench = Bench(spec("a"), spec("b"), strategy=Strategy.ONE_FOR_ALL).begin()
+    bench.on(TerminateAsked(1, "b"))
+    bench.ended("b")
+    bench.ended("a", CRASHED)
+    assert bench.words(RestartAsked(2, "b")) == []
+    assert bench.later(0.0) == ["start a"]
+    assert bench.up("a") == ["start b"]
+    assert bench.up("b") == ["answer 2"]
+
+
+# ── alarms ──
+
+
+def test_alarms_are_due_in_order_and_only_once() -> None:
+    alarms: Alarms[str] = Alarms()
+    alarms.set("late", 3.0)
+    alarms.set("early", 1.0)
+    alarms.set("early", 2.0)
+    alarms.set("never", math.inf)
+    alarms.set("cleared", 1.0)
+    alarms.clear("cleared")
+    assert alarms.next_due() == 2.0
+    assert alarms.pop_due(1.9) is None
+    assert [alarms.pop_due(5.0) for _ in range(3)] == ["early", "late", None]
+    assert alarms.next_due() is None

@@ -1,0 +1,535 @@
+"""Children administered while the supervisor runs, and supervisors below supervisors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+
+from tests.supervisors.scripted import AT_ONCE, Crash, Puppet, Record, Theatre, forever, settle
+from tocsin_supervisors import (
+    Backoff,
+    ChildAlreadyPresent,
+    ChildAlreadyStarted,
+    ChildContext,
+    ChildCounts,
+    ChildError,
+    ChildNotFound,
+    ChildRestarting,
+    ChildRunning,
+    ChildSpec,
+    ChildStartError,
+    DuplicateChild,
+    RestartIntensity,
+    RestartIntensityExceeded,
+    RestartPolicy,
+    StopTimedOut,
+    Strategy,
+    Supervisor,
+    SupervisorNotRunning,
+    TreeNode,
+)
+
+LONG = Backoff(initial=1000.0, maximum=1000.0)
+
+
+def ids(supervisor: Supervisor) -> list[str]:
+    return [each.id for each in supervisor.which_children()]
+
+
+# ── one child ──
+
+
+async def test_a_child_started_later_is_the_last_and_gives_what_it_passed_to_started() -> None:
+    theatre = Theatre("a")
+    late = Puppet(theatre.record, "late")
+    async with theatre.supervisor.running() as supervisor:
+        assert await supervisor.start_child(late.spec()) is late
+        assert ids(supervisor) == ["a", "late"]
+        theatre.record.lines.clear()
+    assert theatre.record.lines == ["late down", "a down"]
+    assert ids(theatre.supervisor) == ["a"]
+
+
+async def test_a_child_to_be_kept_is_there_in_the_next_run() -> None:
+    theatre = Theatre()
+    late = Puppet(theatre.record, "late")
+    async with theatre.supervisor.running() as supervisor:
+        await supervisor.start_child(late.spec(), keep=True)
+    async with theatre.supervisor.running() as supervisor:
+        assert late.incarnation == 2
+        await supervisor.terminate_child("late")
+        await supervisor.delete_child("late")
+    assert ids(theatre.supervisor) == []
+
+
+async def test_a_child_that_does_not_start_is_not_kept() -> None:
+    theatre = Theatre("a")
+    late = Puppet(theatre.record, "late")
+    late.refuses = True
+    async with theatre.supervisor.running() as supervisor:
+        with pytest.raises(ChildStartError, match="late refuses") as caught:
+            await supervisor.start_child(late.spec(), keep=True)
+        assert isinstance(caught.value.__cause__, Crash)
+        assert ids(supervisor) == ["a"]
+        late.refuses = False
+        await supervisor.start_child(late.spec())
+    assert theatre["a"].incarnation == 1
+
+
+async def test_a_start_that_is_cancelled_is_undone() -> None:
+    async def never_up(context: ChildContext) -> None:
+        await anyio.sleep_forever()
+
+    theatre = Theatre("a")
+    async with theatre.supervisor.running() as supervisor:
+        with anyio.move_on_after(1.0):
+            await supervisor.start_child(ChildSpec("never", never_up, grace_period=2.0))
+        await settle(3.0)
+        assert ids(supervisor) == ["a"]
+
+
+async def test_terminating_a_child_stops_it_for_good_and_may_be_repeated() -> None:
+    theatre = Theatre("a", "b")
+    async with theatre.supervisor.running() as supervisor:
+        await supervisor.terminate_child("b")
+        assert theatre.record.lines[-1] == "b down"
+        await supervisor.terminate_child("b")
+        await settle(100.0)
+        assert theatre.state("b") == "stopped"
+        assert supervisor.count_children() == ChildCounts(specs=2, active=1, supervisors=0, actors=2)
+
+
+async def test_a_stopped_child_can_be_restarted_and_deleted() -> None:
+    theatre = Theatre("a")
+    async with theatre.supervisor.running() as supervisor:
+        await supervisor.terminate_child("a")
+        assert await supervisor.restart_child("a") is theatre["a"]
+        assert theatre["a"].incarnation == 2
+        await supervisor.terminate_child("a")
+        await supervisor.delete_child("a")
+        with pytest.raises(ChildNotFound):
+            await supervisor.restart_child("a")
+
+
+async def test_a_restart_that_fails_is_told_and_leaves_the_child_down() -> None:
+    theatre = Theatre("a")
+    async with theatre.supervisor.running() as supervisor:
+        await supervisor.terminate_child("a")
+        theatre["a"].refuses = True
+        with pytest.raises(ChildStartError):
+            await supervisor.restart_child("a")
+        await settle(100.0)
+        assert theatre.state("a") == "stopped"
+        assert theatre.record.lines.count("a refuses") == 1
+
+
+async def test_a_restart_that_is_cancelled_brings_the_child_down_again() -> None:
+    theatre = Theatre()
+    ready = True
+
+    async def sometimes_up(context: ChildContext) -> None:
+        if ready:
+            context.started()
+        await anyio.sleep_forever()
+
+    async with theatre.supervisor.running() as supervisor:
+        await supervisor.start_child(ChildSpec("a", sometimes_up, grace_period=0.0))
+        await supervisor.terminate_child("a")
+        ready = False
+        with anyio.move_on_after(1.0):
+            await supervisor.restart_child("a")
+        await settle(2.0)
+        assert theatre.state("a") == "stopped"
+
+
+async def _request(supervisor: Supervisor, request: str, id: str) -> None:
+    if request == "start":
+        await supervisor.start_child(ChildSpec(id, anyio.sleep_forever))
+    else:
+        await getattr(supervisor, f"{request}_child")(id)
+
+
+REFUSALS: list[tuple[str, str, type[ChildError]]] = [
+    ("start", "up", ChildAlreadyStarted),
+    ("start", "waiting", ChildAlreadyPresent),
+    ("start", "down", ChildAlreadyPresent),
+    ("restart", "up", ChildRunning),
+    ("restart", "waiting", ChildRestarting),
+    ("restart", "unknown", ChildNotFound),
+    ("delete", "up", ChildRunning),
+    ("delete", "waiting", ChildRestarting),
+    ("delete", "unknown", ChildNotFound),
+    ("terminate", "unknown", ChildNotFound),
+]
+
+
+@pytest.mark.parametrize(("request_", "id", "error"), REFUSALS)
+async def test_a_request_that_does_not_fit_the_state_is_refused_by_name(
+    request_: str, id: str, error: type[ChildError]
+) -> None:
+    theatre = Theatre("up", "waiting", "down", spec={"backoff": LONG})
+    async with theatre.supervisor.running() as supervisor:
+        theatre["waiting"].crash()
+        await supervisor.terminate_child("down")
+        with pytest.raises(error, match=id) as caught:
+            await _request(supervisor, request_, id)
+        assert (caught.value.supervisor, caught.value.child) == ("root", id)
+
+
+async def test_a_child_can_be_deleted_while_the_supervisor_does_not_run() -> None:
+    supervisor = Theatre("a", "b").supervisor
+    await supervisor.delete_child("a")
+    assert ids(supervisor) == ["b"]
+    with pytest.raises(ChildNotFound):
+        await supervisor.delete_child("a")
+
+
+async def test_a_termination_that_is_not_waited_for_goes_on() -> None:
+    theatre = Theatre("a", cleanup=5.0)
+    async with theatre.supervisor.running() as supervisor:
+        with anyio.move_on_after(1.0):
+            await supervisor.terminate_child("a")
+        assert theatre.state("a") == "stopping"
+        await settle(5.0)
+        assert theatre.state("a") == "stopped"
+
+
+@pytest.mark.parametrize("request_", ["start", "terminate", "restart"])
+async def test_a_request_to_a_supervisor_that_does_not_run_is_refused_at_once(request_: str) -> None:
+    supervisor = Theatre("a").supervisor
+    with pytest.raises(SupervisorNotRunning):
+        await _request(supervisor, request_, "a")
+
+
+@pytest.mark.parametrize("request_", ["start", "restart", "delete"])
+async def test_a_request_to_a_supervisor_that_stops_is_refused(request_: str) -> None:
+    theatre = Theatre("a", cleanup=1.0)
+    async with theatre.supervisor.running() as supervisor:
+        supervisor.request_stop()
+        with pytest.raises(SupervisorNotRunning):
+            await _request(supervisor, request_, "a")
+
+
+async def test_a_request_to_a_supervisor_that_has_stopped_below_a_running_body_is_refused() -> None:
+    async with Theatre("a").supervisor.running() as supervisor:
+        await supervisor.stop()
+        with pytest.raises(SupervisorNotRunning):
+            await supervisor.terminate_child("a")
+
+
+async def test_terminating_a_child_of_a_supervisor_that_stops_waits_for_it() -> None:
+    theatre = Theatre("a", "b", cleanup=1.0)
+    async with theatre.supervisor.running() as supervisor:
+        supervisor.request_stop()
+        await supervisor.terminate_child("a")
+        assert theatre.record.lines == ["a up", "b up", "b down", "a down"]
+
+
+async def test_terminating_a_child_that_is_down_while_the_supervisor_stops_is_done() -> None:
+    theatre = Theatre("a", "b", cleanup=1.0)
+    async with theatre.supervisor.running() as supervisor:
+        await supervisor.terminate_child("a")
+        supervisor.request_stop()
+        await supervisor.terminate_child("a")
+        assert theatre.record.lines[-1] == "a down"
+
+
+async def test_a_restart_loop_can_be_ended_by_terminating_the_child() -> None:
+    theatre = Theatre("a", "b", spec={"backoff": Backoff(initial=1.0, jitter=0.0), "intensity": RestartIntensity(100)})
+    async with theatre.supervisor.running() as supervisor:
+        theatre["b"].refuses = True
+        theatre["b"].crash()
+        await settle(2.5)
+        assert theatre.record.lines.count("b refuses") == 1
+        assert theatre.state("b") == "waiting"
+        await supervisor.terminate_child("b")
+        await settle(100.0)
+        assert theatre.record.lines.count("b refuses") == 1
+        theatre["b"].refuses = False
+        await supervisor.restart_child("b")
+
+
+async def test_terminating_a_child_that_is_starting_tells_whoever_had_it_started() -> None:
+    async def never_up(context: ChildContext) -> None:
+        await anyio.sleep_forever()
+
+    errors: list[ChildStartError] = []
+
+    async with Supervisor().running() as supervisor, anyio.create_task_group() as group:
+
+        async def start() -> None:
+            with pytest.raises(ChildStartError, match="terminated before it was up") as caught:
+                await supervisor.start_child(ChildSpec("a", never_up, grace_period=0.0))
+            errors.append(caught.value)
+
+        group.start_soon(start)
+        await settle()
+        await supervisor.terminate_child("a")
+        assert [each.state for each in supervisor.which_children()] == ["stopped"]
+    assert errors[0].failure is None
+
+
+async def test_terminating_a_member_of_a_group_restart_takes_it_out() -> None:
+    theatre = Theatre("a", "b", "c", strategy=Strategy.REST_FOR_ONE, spec={"backoff": Backoff(initial=5.0)})
+    async with theatre.supervisor.running() as supervisor:
+        theatre["b"].crash()
+        await settle(1.0)
+        assert [theatre.state(id) for id in "abc"] == ["running", "waiting", "waiting"]
+        await supervisor.terminate_child("b")
+        await settle(10.0)
+        assert [theatre.state(id) for id in "abc"] == ["running", "stopped", "running"]
+
+
+async def test_a_child_started_during_a_group_restart_takes_the_last_turn() -> None:
+    theatre = Theatre("a", "b", strategy=Strategy.ONE_FOR_ALL, spec={"backoff": Backoff(initial=5.0, jitter=0.0)})
+    late = Puppet(theatre.record, "late")
+    async with theatre.supervisor.running() as supervisor:
+        theatre["a"].crash()
+        await settle(1.0)
+        theatre.record.lines.clear()
+        await supervisor.start_child(late.spec())
+        assert theatre.record.lines == ["a up", "b up", "late up"]
+
+
+async def test_a_group_restart_starts_terminated_and_finished_children_too() -> None:
+    theatre = Theatre("a", "b", "c", strategy=Strategy.ONE_FOR_ALL, spec={"restart": RestartPolicy.TRANSIENT})
+    async with theatre.supervisor.running() as supervisor:
+        await supervisor.terminate_child("a")
+        theatre["b"].finish()
+        await settle()
+        theatre["c"].crash()
+        await settle()
+        assert [theatre.incarnation(id) for id in "abc"] == [2, 2, 2]
+
+
+async def test_an_id_can_be_declared_once() -> None:
+    supervisor = Supervisor(children=[ChildSpec("a", anyio.sleep_forever)])
+    with pytest.raises(DuplicateChild):
+        supervisor.declare(ChildSpec("a", anyio.sleep_forever))
+
+
+async def test_incarnations_of_a_child_that_was_forgotten_begin_anew() -> None:
+    theatre = Theatre()
+    late = Puppet(theatre.record, "late")
+    async with theatre.supervisor.running() as supervisor:
+        for _ in range(2):
+            await supervisor.start_child(late.spec(restart=RestartPolicy.TEMPORARY))
+            assert late.incarnation == 1
+            late.finish()
+            await settle()
+
+
+# ── trees ──
+
+
+class Tree:
+    """root: first, branch (leaf1, leaf2), last."""
+
+    def __init__(self, *, branch: dict[str, Any] | None = None, spec: dict[str, Any] | None = None) -> None:
+        self.record = Record()
+        self.puppets = {id: Puppet(self.record, id) for id in ("first", "leaf1", "leaf2", "last")}
+        leaves = [self.puppets["leaf1"].spec(**(spec or {})), self.puppets["leaf2"].spec(**(spec or {}))]
+        self.branch = Supervisor("branch", leaves, **(branch or {}))
+        children = [
+            self.puppets["first"].spec(),
+            ChildSpec("branch", self.branch, backoff=AT_ONCE),
+            self.puppets["last"].spec(),
+        ]
+        self.root = Supervisor("root", children, observer=self.record.observe)
+
+
+async def test_a_tree_starts_in_order_and_stops_in_reverse() -> None:
+    tree = Tree()
+    async with tree.root.running():
+        assert tree.record.lines == ["first up", "leaf1 up", "leaf2 up", "last up"]
+        tree.record.lines.clear()
+    assert tree.record.lines == ["last down", "leaf2 down", "leaf1 down", "first down"]
+
+
+async def test_a_tree_reports_to_one_observer_with_paths() -> None:
+    tree = Tree()
+    async with tree.root.running():
+        assert [(each.supervisor, getattr(each, "child", None)) for each in tree.record.reports] == [
+            ("root", "first"),
+            ("root/branch", "leaf1"),
+            ("root/branch", "leaf2"),
+            ("root", "branch"),
+            ("root", "last"),
+        ]
+
+
+async def test_a_branch_that_gives_up_is_restarted_by_its_parent() -> None:
+    tree = Tree(spec={"intensity": RestartIntensity.never()})
+    async with tree.root.running() as root:
+        tree.puppets["leaf2"].crash()
+        await settle()
+        assert [each.incarnation for each in root.which_children()] == [1, 2, 1]
+        assert tree.puppets["leaf1"].incarnation == 2
+        assert tree.record.lines[-4:] == ["leaf2 down", "leaf1 down", "leaf1 up", "leaf2 up"]
+
+
+async def test_children_started_later_do_not_survive_the_restart_of_their_supervisor_unless_kept() -> None:
+    tree = Tree(spec={"intensity": RestartIntensity.never()})
+    async with tree.root.running():
+        await tree.branch.start_child(Puppet(tree.record, "kept").spec(), keep=True)
+        await tree.branch.start_child(Puppet(tree.record, "lost").spec())
+        tree.puppets["leaf1"].crash()
+        await settle()
+        assert ids(tree.branch) == ["leaf1", "leaf2", "kept"]
+
+
+async def test_failures_escalate_to_the_root_and_come_out_ungrouped() -> None:
+    tree = Tree(spec={"intensity": RestartIntensity.never()})
+    tree.root.intensity = RestartIntensity.never()
+
+    async def scene() -> None:
+        async with tree.root.running():
+            tree.puppets["leaf1"].crash()
+            await anyio.sleep_forever()
+
+    with pytest.raises(RestartIntensityExceeded) as caught:
+        await scene()
+    assert (caught.value.supervisor, caught.value.child) == ("root", "branch")
+    cause = caught.value.__cause__
+    assert isinstance(cause, RestartIntensityExceeded)
+    assert (cause.supervisor, cause.child) == ("root/branch", "leaf1")
+    assert isinstance(cause.__cause__, Crash)
+    assert tree.record.lines[-4:] == ["leaf1 down", "leaf2 down", "last down", "first down"]
+
+
+async def test_a_transient_branch_that_gives_up_is_restarted_too() -> None:
+    record = Record()
+    leaf = Puppet(record, "leaf")
+    branch = Supervisor("branch", [leaf.spec(intensity=RestartIntensity.never())])
+    spec = ChildSpec("branch", branch, restart=RestartPolicy.TRANSIENT, backoff=AT_ONCE)
+    async with Supervisor("root", [spec]).running():
+        leaf.crash()
+        await settle()
+        assert leaf.incarnation == 2
+
+
+async def test_a_fatal_error_deep_in_the_tree_ends_all_of_it() -> None:
+    tree = Tree()
+
+    async def scene() -> None:
+        async with tree.root.running():
+            tree.puppets["leaf1"].crash(KeyboardInterrupt())
+            await anyio.sleep_forever()
+
+    with pytest.raises(KeyboardInterrupt):
+        await scene()
+    assert tree.record.lines[-4:] == ["leaf1 down", "leaf2 down", "last down", "first down"]
+
+
+async def test_a_leaf_that_does_not_start_is_told_at_the_root() -> None:
+    tree = Tree()
+    tree.puppets["leaf2"].refuses = True
+    with pytest.raises(ChildStartError) as caught:
+        async with tree.root.running():
+            pytest.fail("it must not run")  # pragma: no cover
+    assert caught.value.child == "branch"
+    assert isinstance(caught.value.__cause__, ChildStartError)
+    assert tree.record.lines == ["first up", "leaf1 up", "leaf2 refuses", "leaf1 down", "first down"]
+
+
+async def test_a_branch_that_stops_itself_is_restarted_like_any_child_that_returns() -> None:
+    tree = Tree()
+    async with tree.root.running():
+        await tree.branch.stop()
+        await settle()
+        assert tree.puppets["leaf1"].incarnation == 2
+
+
+async def test_the_roots_deadline_cuts_the_whole_tree() -> None:
+    async def slow(context: ChildContext) -> None:
+        context.started()
+        await anyio.sleep_forever()
+
+    branch = Supervisor("branch", [ChildSpec(id, slow, grace_period=100.0) for id in "abc"], shutdown_deadline=1000.0)
+    async with Supervisor("root", [ChildSpec("branch", branch)], shutdown_deadline=5.0).running():
+        began = anyio.current_time()
+    assert anyio.current_time() - began == pytest.approx(5.0, abs=0.3)
+
+
+async def test_a_hanging_leaf_is_named_at_the_root_and_does_not_hold_up_the_rest_of_the_tree() -> None:
+    record = Record()
+    release = anyio.Event()
+
+    async def stuck() -> None:
+        with anyio.CancelScope(shield=True):
+            await release.wait()
+
+    branch = Supervisor("branch", [ChildSpec("stuck", stuck, grace_period=2.0)])
+    specs = [ChildSpec("first", forever(record.note, "first")), ChildSpec("branch", branch)]
+    root = Supervisor("root", specs, observer=record.observe)
+    async with anyio.create_task_group() as group:
+        group.start_soon(root.run)
+        await settle()
+        began = anyio.current_time()
+        report = await root.stop()
+        assert anyio.current_time() - began == pytest.approx(2.0, abs=0.3)
+        assert record.lines == ["first down"]
+        assert [each.child for each in report.unstopped] == ["root/branch/stuck"]
+        assert record.only(StopTimedOut).child == "stuck"
+        release.set()
+
+
+async def test_trouble_of_a_branch_that_is_stopped_alone_is_not_in_the_roots_report() -> None:
+    async def fails(context: ChildContext) -> None:
+        context.started()
+        await context.wait_stop_requested()
+        raise Crash("while stopping")
+
+    branch = Supervisor("branch", [ChildSpec("fails", fails)])
+    async with Supervisor("root", [ChildSpec("branch", branch)]).running() as root:
+        await root.terminate_child("branch")
+        assert len(branch.stop_report.errors) == 1
+    assert root.stop_report.is_clean
+
+
+async def test_a_stop_of_the_root_from_inside_a_leaf_returns_at_once() -> None:
+    root: Supervisor
+
+    async def leaf() -> None:
+        await root.stop()
+
+    branch = Supervisor("branch", [ChildSpec("leaf", leaf)])
+    root = Supervisor("root", [ChildSpec("branch", branch)])
+    await root.run()
+    assert root.state == "stopped"
+
+
+async def test_a_stranger_that_cancels_a_branch_has_it_stopped_in_order_and_restarted() -> None:
+    tree = Tree()
+    scopes: list[anyio.CancelScope] = []
+
+    class Holder:
+        async def __call__(self, context: ChildContext) -> None:
+            with anyio.CancelScope() as scope:
+                scopes.append(scope)
+                await tree.branch.live_as_child(context)
+            raise Crash("its scope was cancelled")
+
+    root = Supervisor("root", [ChildSpec("branch", Holder(), backoff=AT_ONCE)])
+    async with root.running():
+        scopes[0].cancel()
+        await settle()
+        assert tree.record.lines == ["leaf1 up", "leaf2 up", "leaf2 down", "leaf1 down", "leaf1 up", "leaf2 up"]
+
+
+async def test_a_tree_can_be_looked_at() -> None:
+    tree = Tree()
+    async with tree.root.running() as root:
+        node = root.tree()
+        assert isinstance(node, TreeNode)
+        assert (node.id, node.kind, node.state, node.strategy) == ("root", "supervisor", "running", "one_for_one")
+        assert [each.id for each in node.children] == ["first", "branch", "last"]
+        first, branch, _ = node.children
+        assert (first.kind, first.strategy, first.incarnation, first.children) == ("actor", None, 1, ())
+        assert (branch.kind, branch.strategy) == ("supervisor", "one_for_one")
+        assert [(each.id, each.state) for each in branch.children] == [("leaf1", "running"), ("leaf2", "running")]
+        assert root.count_children() == ChildCounts(specs=3, active=3, supervisors=1, actors=2)
+        assert root.which_children()[1].supervisor is tree.branch
+    assert [each.state for each in tree.root.tree().children] == ["stopped", "stopped", "stopped"]

@@ -1,0 +1,635 @@
+"""Faults: what children do to themselves and to others is contained, what comes from outside is obeyed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import re
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from random import Random
+from typing import Any, cast
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from tests.supervisors.scripted import AT_ONCE, Crash, Record, Theatre, forever, settle
+from tocsin_supervisors import (
+    Backoff,
+    ChildContext,
+    ChildCrashed,
+    ChildSpec,
+    ChildStarted,
+    RestartIntensity,
+    RestartPolicy,
+    StopFailed,
+    StopTimedOut,
+    Strategy,
+    Supervisor,
+    SupervisorNotRunning,
+)
+from tocsin_supervisors._errors import to_raise
+
+PLENTY = RestartIntensity(10**6, 1.0, max_consecutive=None)
+
+
+class Odd(BaseException):
+    """Neither an Exception nor a cancellation."""
+
+
+# ── outside ──
+
+
+async def test_an_outer_cancellation_stops_the_children_in_order() -> None:
+    record = Record()
+    specs = [ChildSpec(name, forever(record.note, name, cleanup=0.1)) for name in "abc"]
+    began = anyio.current_time()
+    with anyio.move_on_after(1.0) as scope:
+        async with Supervisor(children=specs).running():
+            await anyio.sleep_forever()
+    assert scope.cancelled_caught
+    assert record.lines == ["c down", "b down", "a down"]
+    assert anyio.current_time() - began == pytest.approx(1.3, abs=0.3)
+
+
+async def test_a_cancellation_during_the_start_stops_whom_it_had_started() -> None:
+    theatre = Theatre("a", "b")
+
+    async def never_up(context: ChildContext) -> None:
+        await anyio.sleep_forever()
+
+    theatre.supervisor.declare(ChildSpec("never up", never_up))
+    with anyio.move_on_after(1.0) as scope:
+        async with theatre.supervisor.running():
+            pytest.fail("it must not run")  # pragma: no cover
+    assert scope.cancelled_caught
+    assert theatre.record.lines == ["a up", "b up", "b down", "a down"]
+
+
+@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+async def test_native_cancellation_stops_the_children_in_order(times: int, anyio_backend: object) -> None:
+    record = Record()
+    specs = [ChildSpec(name, forever(record.note, name, cleanup=0.05)) for name in "abc"]
+
+    async def host() -> None:
+        async with Supervisor(children=specs).running():
+            await anyio.sleep_forever()
+
+    task = asyncio.ensure_future(host())
+    await settle(0.02)
+    for _ in range(times):
+        task.cancel()
+        await asyncio.sleep(0.01)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert record.lines == ["c down", "b down", "a down"]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+async def test_a_native_timeout_around_the_supervisor_ends_as_a_timeout(anyio_backend: object) -> None:
+    record = Record()
+
+    async def scene() -> None:
+        async with asyncio.timeout(0.02):
+            async with Supervisor(children=[ChildSpec("a", forever(record.note, "a", cleanup=0.02))]).running():
+                await anyio.sleep_forever()
+
+    with pytest.raises(TimeoutError):
+        await scene()
+    assert record.lines == ["a down"]
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+async def test_a_stop_is_bounded_by_the_deadline_of_the_supervisor() -> None:
+    async def slow(context: ChildContext) -> None:
+        context.started()
+        await anyio.sleep_forever()
+
+    specs = [ChildSpec(name, slow, grace_period=float("inf")) for name in "abc"]
+    async with Supervisor(children=specs, shutdown_deadline=7.0).running():
+        began = anyio.current_time()
+    assert anyio.current_time() - began == pytest.approx(7.0, abs=0.3)
+
+
+# ── fatal ──
+
+
+@pytest.mark.parametrize(
+    ("fatal", "grouped"),
+    [
+        (KeyboardInterrupt, False),
+        (SystemExit, False),
+        (GeneratorExit, False),
+        (Odd, False),
+        (KeyboardInterrupt, True),
+        (SystemExit, True),
+        (Odd, True),  # a GeneratorExit in a group is a crash, see below
+    ],
+)
+async def test_what_ends_programs_ends_the_supervisor_in_order_and_comes_out_ungrouped(
+    fatal: type[BaseException], grouped: bool
+) -> None:
+    problem = fatal(3)
+    theatre = Theatre("a", "b")
+
+    async def scene() -> None:
+        async with theatre.supervisor.running():
+            theatre["b"].crash(BaseExceptionGroup("mixed", [ValueError(), problem]) if grouped else problem)
+            await anyio.sleep_forever()
+
+    with pytest.raises(fatal) as caught:
+        await scene()
+    assert caught.value is problem
+    assert theatre.record.lines == ["a up", "b up", "b down", "a down"]
+
+
+async def test_a_generator_exit_in_a_group_is_a_crash() -> None:
+    theatre = Theatre("a")
+    async with theatre.supervisor.running():
+        theatre["a"].crash(BaseExceptionGroup("generator", [GeneratorExit()]))
+        await settle()
+        assert theatre["a"].incarnation == 2
+
+
+async def test_a_fatal_error_while_stopping_replaces_the_end_that_was_meant() -> None:
+    theatre = Theatre("a", "b")
+
+    async def scene() -> None:
+        async with theatre.supervisor.running():
+            theatre["a"].crash(KeyboardInterrupt())
+            theatre.supervisor.request_stop()
+
+    with pytest.raises(KeyboardInterrupt):
+        await scene()
+    assert theatre.record.lines == ["a up", "b up", "a down", "b down"]
+
+
+async def test_a_keyboard_interrupt_out_of_the_observer_ends_the_supervisor() -> None:
+    record = Record()
+
+    def observer(report: object) -> None:
+        record.note(type(report).__name__)
+        if record.lines == ["ChildStarted"]:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await Supervisor(children=[ChildSpec("a", forever(record.note, "a"))], observer=observer).run()
+    assert record.lines == ["ChildStarted", "SupervisorStopping", "a down", "ChildStopped"]
+
+
+@pytest.mark.parametrize("anyio_backend", ["trio"], indirect=True)
+async def test_an_interrupt_that_strikes_a_child_ends_the_supervisor_in_order(anyio_backend: object) -> None:
+    theatre = Theatre("a")
+
+    async def interrupted() -> None:
+        signal.raise_signal(signal.SIGINT)
+        await anyio.sleep_forever()
+
+    theatre.supervisor.declare(ChildSpec("interrupted", interrupted))
+    with pytest.raises(KeyboardInterrupt):
+        await theatre.supervisor.run()
+    assert theatre.record.lines == ["a up", "a down"]
+
+
+async def test_an_error_in_the_host_group_is_raised_as_itself() -> None:
+    interrupt = KeyboardInterrupt()
+    assert to_raise(None, BaseExceptionGroup("of the host group", [interrupt]), None) is interrupt
+
+
+async def test_a_child_that_is_cancelled_before_its_first_step_ends_at_its_first_checkpoint() -> None:
+    record = Record()
+    supervisor: Supervisor
+
+    async def second() -> None:
+        record.note("second begins")
+        await anyio.lowlevel.checkpoint()
+        record.note("never")  # pragma: no cover
+
+    def observer(report: object) -> None:
+        if isinstance(report, ChildStarted):
+            supervisor.request_stop()
+
+    specs = [ChildSpec("first", forever(record.note, "first")), ChildSpec("second", second)]
+    supervisor = Supervisor(children=specs, observer=observer)
+    await supervisor.run()
+    assert record.lines == ["second begins", "first down"]
+
+
+class BrokenChance(Random):
+    """A source of randomness that fails, and with it the code of the supervisor itself."""
+
+    def random(self) -> float:
+        raise RuntimeError("out of entropy")
+
+
+async def test_an_error_of_the_supervisor_itself_ends_its_children_and_is_raised() -> None:
+    theatre = Theatre("a", "b", spec={"backoff": Backoff()}, random=BrokenChance())
+
+    async def never_up(context: ChildContext) -> None:
+        await anyio.sleep_forever()
+
+    async def scene() -> None:
+        async with theatre.supervisor.running() as supervisor, anyio.create_task_group() as group:
+
+            async def start() -> None:
+                with anyio.CancelScope(shield=True), pytest.raises(SupervisorNotRunning):
+                    await supervisor.start_child(ChildSpec("never", never_up))
+                theatre.record.note("refused")
+
+            group.start_soon(start)
+            await settle()
+            theatre["a"].crash()
+            await anyio.sleep_forever()
+
+    with pytest.raises(RuntimeError, match="out of entropy"):
+        await scene()
+    assert theatre.record.lines[-1] == "refused"
+    assert theatre.supervisor.state == "stopped"
+
+
+async def test_a_branch_that_is_stopped_before_its_first_step_stops() -> None:
+    record = Record()
+    root: Supervisor
+
+    def observer(report: object) -> None:
+        if isinstance(report, ChildStarted):
+            root.request_stop()
+
+    branch = Supervisor("branch", [ChildSpec("leaf", forever(record.note, "leaf"))])
+    root = Supervisor(children=[ChildSpec("a", forever(record.note, "a")), ChildSpec("branch", branch)])
+    root.observer = observer
+    root.request_stop()  # not running yet: nothing to stop
+    await root.run()
+    assert record.lines == ["leaf down", "a down"]
+
+
+# ── a child and its neighbours ──
+
+
+async def cancels_itself() -> None:
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await anyio.sleep_forever()
+    raise Crash("after its own scope")
+
+
+async def pretends_to_be_cancelled() -> None:
+    raise anyio.get_cancelled_exc_class()
+
+
+async def cancels_its_own_task() -> None:
+    task = cast("asyncio.Task[None]", asyncio.current_task())
+    task.cancel()
+    await anyio.sleep_forever()
+
+
+async def awaits_what_others_cancelled() -> None:
+    future = asyncio.get_running_loop().create_future()
+    future.cancel()
+    await future
+
+
+async def cancels_the_group_around_it() -> None:
+    import trio
+
+    task = trio.lowlevel.current_task()
+    assert task.parent_nursery is not None
+    task.parent_nursery.cancel_scope.cancel()
+    await anyio.sleep_forever()
+
+
+async def leaves_a_crashing_task_in_the_group_around_it() -> None:
+    import trio
+
+    async def stray() -> None:
+        raise Crash("stray")
+
+    nursery = trio.lowlevel.current_task().parent_nursery
+    assert nursery is not None
+    nursery.start_soon(stray)
+    await anyio.sleep_forever()
+
+
+async def abandons_a_generator_with_a_group() -> None:
+    async def stream() -> AsyncIterator[int]:
+        async with anyio.create_task_group() as group:
+            group.start_soon(anyio.sleep_forever)
+            yield 1
+
+    async for _ in stream():
+        break
+    raise Crash("left a generator")
+
+
+async def closes_a_generator_with_a_group() -> None:
+    async def stream() -> AsyncIterator[int]:
+        async with anyio.create_task_group() as group:
+            group.start_soon(anyio.sleep_forever)
+            yield 1
+
+    async with contextlib.aclosing(cast("Any", stream())) as numbers:
+        async for _ in numbers:
+            raise Crash("in the loop")
+
+
+async def fails_in_a_group() -> None:
+    async with anyio.create_task_group() as group:
+        group.start_soon(anyio.sleep_forever)
+        raise Crash("in a group")
+
+
+async def stops_iterating() -> None:
+    raise StopIteration
+
+
+async def recurses() -> None:
+    await recurses()
+
+
+BOTH = [cancels_itself, closes_a_generator_with_a_group, fails_in_a_group, stops_iterating, recurses]
+ASYNCIO = [pretends_to_be_cancelled, cancels_its_own_task, awaits_what_others_cancelled]
+TRIO = [cancels_the_group_around_it, leaves_a_crashing_task_in_the_group_around_it, abandons_a_generator_with_a_group]
+
+
+async def _contained(fault: Callable[[], Awaitable[None]]) -> ChildCrashed:
+    """Let a child commit *fault* once, and see that it is restarted and its sibling is not."""
+    record = Record()
+    lives = 0
+
+    async def child() -> None:
+        nonlocal lives
+        lives += 1
+        if lives == 1:
+            await fault()
+        await anyio.sleep_forever()
+
+    sibling = forever(record.note, "sibling")
+    specs = [ChildSpec("sibling", sibling), ChildSpec("child", child, backoff=AT_ONCE)]
+    async with Supervisor(children=specs, observer=record.observe).running() as supervisor:
+        await settle()
+        assert [each.incarnation for each in supervisor.which_children()] == [1, 2]
+        assert record.lines == []
+    assert record.lines == ["sibling down"]
+    return cast("ChildCrashed", record.only(ChildCrashed))
+
+
+@pytest.mark.parametrize("fault", BOTH)
+async def test_a_fault_of_a_child_is_its_own_crash(fault: Callable[[], Awaitable[None]]) -> None:
+    assert not (await _contained(fault)).foreign_cancel
+
+
+@pytest.mark.parametrize("fault", ASYNCIO)
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+async def test_a_foreign_cancellation_is_a_crash_on_asyncio(
+    fault: Callable[[], Awaitable[None]], anyio_backend: object
+) -> None:
+    assert (await _contained(fault)).foreign_cancel
+
+
+@pytest.mark.parametrize("fault", TRIO)
+@pytest.mark.parametrize("anyio_backend", ["trio"], indirect=True)
+@pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
+async def test_a_fault_that_reaches_the_group_is_a_crash_on_trio(
+    fault: Callable[[], Awaitable[None]], anyio_backend: object
+) -> None:
+    crashed = await _contained(fault)
+    assert crashed.foreign_cancel == (fault is cancels_the_group_around_it)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+async def test_a_stranger_that_cancels_a_childs_task_hits_only_that_child(anyio_backend: object) -> None:
+    victim: list[asyncio.Task[Any]] = []
+
+    async def fault() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().call_soon(task.cancel)
+        victim.append(task)
+        await anyio.sleep_forever()
+
+    assert (await _contained(fault)).foreign_cancel
+    assert victim[0].done()
+
+
+async def test_what_a_child_leaves_in_its_own_scope_does_not_matter() -> None:
+    async def child(context: ChildContext) -> None:
+        context.started()
+        with contextlib.suppress(TimeoutError):
+            with anyio.fail_after(0.5):
+                await anyio.sleep_forever()
+        await context.wait_stop_requested()
+
+    async with Supervisor(children=[ChildSpec("a", child)]).running() as supervisor:
+        await settle(1.0)
+        assert [each.state for each in supervisor.which_children()] == ["running"]
+
+
+# ── children that do not stop ──
+
+
+async def test_a_child_that_swallows_its_cancellation_stops_at_a_later_one() -> None:
+    swallowed = 0
+
+    async def stubborn() -> None:
+        nonlocal swallowed
+        while swallowed < 5:
+            try:
+                await anyio.sleep_forever()
+            except anyio.get_cancelled_exc_class():
+                swallowed += 1
+
+    async with Supervisor(children=[ChildSpec("stubborn", stubborn)]).running():
+        await settle()
+    assert swallowed == 5
+
+
+async def test_a_child_that_hangs_in_a_shield_is_reported_with_its_line_and_the_others_stop_meanwhile() -> None:
+    record = Record()
+    release = anyio.Event()
+
+    async def stuck() -> None:
+        with anyio.CancelScope(shield=True):
+            await release.wait()  # here it hangs
+
+    specs = [ChildSpec("a", forever(record.note, "a")), ChildSpec("stuck", stuck, grace_period=3.0)]
+    supervisor = Supervisor("root", specs, observer=record.observe)
+    unstopped = None
+    async with anyio.create_task_group() as group:
+        group.start_soon(supervisor.run)
+        await settle()
+        began = anyio.current_time()
+        report = await supervisor.stop()
+        assert anyio.current_time() - began == pytest.approx(3.0, abs=0.3)
+        assert record.lines == ["a down"]
+        assert supervisor.state == "stopping"
+        unstopped = report.unstopped[0]
+        assert unstopped.child == "root/stuck"
+        assert re.fullmatch(r".*test_supervisor_faults\.py:\d+ .*stuck", unstopped.line)
+        assert record.only(StopTimedOut).line == unstopped.line
+        release.set()
+    assert supervisor.state == "stopped"
+    assert supervisor.stop_report.unstopped == (unstopped,)
+
+
+async def test_a_child_with_a_context_gets_its_grace_period_then_a_second_more() -> None:
+    record = Record()
+    release = anyio.Event()
+
+    async def stuck(context: ChildContext) -> None:
+        context.started()
+        with anyio.CancelScope(shield=True):
+            await release.wait()
+
+    supervisor = Supervisor(children=[ChildSpec("stuck", stuck, grace_period=3.0)], observer=record.observe)
+    async with anyio.create_task_group() as group:
+        group.start_soon(supervisor.run)
+        await settle()
+        began = anyio.current_time()
+        await supervisor.stop()
+        assert anyio.current_time() - began == pytest.approx(4.0, abs=0.3)
+        release.set()
+
+
+async def test_a_group_restart_waits_for_a_child_that_hangs() -> None:
+    record = Record()
+    release = anyio.Event()
+    theatre = Theatre("a")
+
+    async def stuck() -> None:
+        record.note("stuck up")
+        if not release.is_set():
+            with anyio.CancelScope(shield=True):
+                await release.wait()
+        await anyio.sleep_forever()
+
+    specs = [theatre["a"].spec(), ChildSpec("stuck", stuck, grace_period=1.0)]
+    async with Supervisor(children=specs, strategy=Strategy.ONE_FOR_ALL).running():
+        theatre["a"].crash()
+        await settle(60.0)
+        assert theatre["a"].incarnation == 1
+        release.set()
+        await settle()
+        assert theatre["a"].incarnation == 2
+        assert record.lines == ["stuck up", "stuck up"]
+
+
+async def test_what_a_child_raises_while_it_is_stopped_is_reported_and_fails_nothing() -> None:
+    async def child() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            raise Crash("in its cleanup")
+
+    record = Record()
+    supervisor = Supervisor(children=[ChildSpec("a", child)], observer=record.observe)
+    async with supervisor.running():
+        await settle()
+    (error,) = supervisor.stop_report.errors
+    assert error is record.only(StopFailed)
+    assert "in its cleanup" in error.failure.message or "in its cleanup" in error.failure.leaves[0]
+
+
+async def test_a_stop_callback_that_raises_does_not_keep_the_child_from_being_stopped() -> None:
+    async def child(context: ChildContext) -> None:
+        def wrong() -> None:
+            raise Crash("in a callback")
+
+        context.on_stop(wrong)
+        context.started()
+        await context.wait_stop_requested()
+
+    supervisor = Supervisor(children=[ChildSpec("a", child)])
+    async with supervisor.running():
+        pass
+    assert [each.failure.message for each in supervisor.stop_report.errors] == ["in a callback"]
+
+
+async def test_a_crash_while_others_are_being_stopped_is_not_followed_by_a_restart() -> None:
+    theatre = Theatre("a", "b", cleanup=1.0)
+    async with theatre.supervisor.running():
+        theatre.supervisor.request_stop()
+        await settle()
+        theatre["a"].crash()
+    assert theatre.record.lines == ["a up", "b up", "a down", "b down"]
+    assert theatre.record.told("a") == ["ChildStarted", "ChildCrashed"]
+
+
+# ── stopping ──
+
+
+async def test_a_stop_from_inside_a_child_returns_at_once() -> None:
+    record = Record()
+    supervisor: Supervisor
+
+    async def child(context: ChildContext) -> None:
+        context.started()
+        async with anyio.create_task_group() as group:
+            group.start_soon(supervisor.stop)
+        record.note("asked")
+        await context.wait_stop_requested()
+        record.note("told")
+
+    supervisor = Supervisor(children=[ChildSpec("a", child)])
+    await supervisor.run()
+    assert record.lines == ["asked", "told"]
+
+
+async def test_stop_may_be_called_by_many_and_again_afterwards() -> None:
+    theatre = Theatre("a", cleanup=1.0)
+    reports: list[Any] = []
+
+    async def stop() -> None:
+        reports.append(await theatre.supervisor.stop())
+
+    async with theatre.supervisor.running():
+        async with anyio.create_task_group() as group:
+            for _ in range(3):
+                group.start_soon(stop)
+        assert theatre.record.lines == ["a up", "a down"]
+    await stop()
+    assert len(reports) == 4
+    assert all(report.is_clean for report in reports)
+
+
+# ── nothing is left ──
+
+
+async def _objects_left(cycles: int, child: Callable[[], Awaitable[None]], count: Callable[[], int]) -> float:
+    """Give how many objects each crash leaves behind while nobody collects."""
+    # Apart by more than any memory of recent failures reaches, all of which are bounded by time as well.
+    backoff = Backoff(initial=2.0, maximum=2.0, jitter=0.0)
+    spec = ChildSpec("a", child, backoff=backoff, intensity=PLENTY, restart=RestartPolicy.TRANSIENT)
+    async with Supervisor(children=[spec], intensity=PLENTY).running():
+        await anyio.sleep(100.0)
+        gc.collect()
+        gc.disable()
+        try:
+            before, first = len(gc.get_objects()), count()
+            await anyio.sleep(2.0 * cycles)
+            crashes = count() - first
+            assert crashes > 0.9 * cycles
+            return (len(gc.get_objects()) - before) / crashes
+        finally:
+            gc.enable()
+
+
+SAME = Crash("the same instance each time")
+
+
+@pytest.mark.parametrize("same", [False, True])
+async def test_two_thousand_crashes_leave_no_object_behind(same: bool) -> None:
+    crashes = 0
+
+    async def child() -> None:
+        nonlocal crashes
+        crashes += 1
+        payload = bytearray(1000)
+        raise SAME if same else Crash(len(payload))
+
+    left = await _objects_left(2000, child, lambda: crashes)
+    assert left < 0.2
