@@ -7,19 +7,42 @@ so that one import is enough.
 from __future__ import annotations
 
 from tocsin_supervisors import Backoff as Backoff
+from tocsin_supervisors import ChildContext as ChildContext
+from tocsin_supervisors import ChildCrashed as ChildCrashed
+from tocsin_supervisors import ChildFinished as ChildFinished
+from tocsin_supervisors import ChildHeld as ChildHeld
+from tocsin_supervisors import ChildParked as ChildParked
+from tocsin_supervisors import ChildRemoved as ChildRemoved
+from tocsin_supervisors import ChildRenewed as ChildRenewed
+from tocsin_supervisors import ChildRunning as ChildRunning
+from tocsin_supervisors import ChildSpec as ChildSpec
+from tocsin_supervisors import ChildStarted as ChildStarted
 from tocsin_supervisors import ChildStartError as ChildStartError
+from tocsin_supervisors import ChildStartFailed as ChildStartFailed
+from tocsin_supervisors import ChildStopped as ChildStopped
+from tocsin_supervisors import ChildSuspended as ChildSuspended
 from tocsin_supervisors import DeadLetter as DeadLetter
 from tocsin_supervisors import DeadLetterNotFound as DeadLetterNotFound
 from tocsin_supervisors import DeadLetterOffice as DeadLetterOffice
 from tocsin_supervisors import DeadLetterReason as DeadLetterReason
 from tocsin_supervisors import DeadLetterSink as DeadLetterSink
 from tocsin_supervisors import Failure as Failure
+from tocsin_supervisors import RenewChild as RenewChild
 from tocsin_supervisors import RestartIntensity as RestartIntensity
 from tocsin_supervisors import RestartIntensityExceeded as RestartIntensityExceeded
 from tocsin_supervisors import RestartPolicy as RestartPolicy
+from tocsin_supervisors import RestartScheduled as RestartScheduled
 from tocsin_supervisors import RetryPolicy as RetryPolicy
+from tocsin_supervisors import StopFailed as StopFailed
+from tocsin_supervisors import StopTimedOut as StopTimedOut
 from tocsin_supervisors import Strategy as Strategy
+from tocsin_supervisors import Supervisor as Supervisor
+from tocsin_supervisors import SupervisorGaveUp as SupervisorGaveUp
+from tocsin_supervisors import SupervisorStopping as SupervisorStopping
+from tocsin_supervisors import SuspendChild as SuspendChild
 from tocsin_supervisors import TreeNode as TreeNode
+from tocsin_supervisors import Unstopped as Unstopped
+from tocsin_supervisors import safe_text as safe_text
 
 from ._bus import EventBus as EventBus
 from ._deduplication import Deduplicate as Deduplicate

@@ -34,7 +34,7 @@ from ._overflow import Coalesce
 from ._presence import Presence
 from ._receipt import note_accepted, note_outcome
 from ._reports import DeliveryDropped
-from .exceptions import ActorRestarting, ActorStopped, AskError
+from .exceptions import ActorRestarting, ActorStopped, AskError, AskTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -111,6 +111,14 @@ class Actor:
         """True once the incarnation that is up was asked to stop, or has to end."""
         return self.ending is not None or (self.context is not None and self.context.stop_requested)
 
+    @property
+    def may_be_cut(self) -> bool:
+        """True once we may have cancelled what runs: an incarnation that has to end by itself lets it finish, unless
+        something that ends programs was raised.
+        """
+        is_deadly = self.ending is not None and not isinstance(self.ending, Exception)
+        return is_deadly or (self.context is not None and self.context.stop_requested)
+
     # ── the account ──
 
     def routed(self, delivery: AnyDelivery) -> None:
@@ -138,6 +146,8 @@ class Actor:
         self.counters.dropped += 1
         if reason is not DropReason.DUPLICATE:
             self.missed += 1
+        if reason is DropReason.NEWEST:
+            self._forget_duplicate(delivery)
         if delivery.question is not None:
             text = f"the question was dropped by the policy of {self.name!r} ({reason.value}): ask again later"
             delivery.question.fail(AskError(self.name, text))
@@ -149,11 +159,14 @@ class Actor:
 
     def rejected(self, delivery: AnyDelivery, reason: RejectReason) -> None:
         """The publisher or asker is being told no."""
-        if delivery.remembered and self.duplicates is not None:
-            # It was never taken: who publishes it again must not be told that it is a duplicate.
-            self.duplicates.forget(delivery.duplicate_key)
+        self._forget_duplicate(delivery)
         self.counters.rejected += not delivery.ended
         self._end(delivery, Rejected(reason))
+
+    def _forget_duplicate(self, delivery: AnyDelivery) -> None:
+        """It was never taken: who publishes it again must not be told that it is a duplicate."""
+        if delivery.remembered and self.duplicates is not None:
+            self.duplicates.forget(delivery.duplicate_key)
 
     def returned(self, delivery: AnyDelivery) -> None:
         """The bus or the subscription ends; the delivery goes back to whoever ended it."""
@@ -167,13 +180,18 @@ class Actor:
         if delivery.ended:
             return
         if delivery.question is not None:
-            delivery.question.fail(ActorStopped(self.name, delivery.event))
+            delivery.question.fail(self._why_unanswered(delivery, reason))
         letter = self.run.undertaker.bury(delivery, reason, failure, incarnation=self.incarnation)
         if letter is None:
             self.dropped(delivery, DropReason.DEAD_LETTER)
             return
         self.counters.dead_lettered += 1
         self._end(delivery, DeadLettered(reason, letter))
+
+    def _why_unanswered(self, delivery: AnyDelivery, reason: DeadLetterReason) -> AskError:
+        if reason is DeadLetterReason.EXPIRED:
+            return AskTimeout(self.name, f"the question to {self.name!r} had expired when its turn came: ask again")
+        return ActorStopped(self.name, delivery.event)
 
     def _end(self, delivery: AnyDelivery, outcome: Outcome) -> None:
         self.in_flight.pop(delivery, None)
@@ -207,6 +225,7 @@ class Actor:
         """A stop or a restart ended the attempt: it does not count, and the delivery is first in line again."""
         self.in_flight.pop(delivery, None)
         delivery.attempt -= 1
+        delivery.interrupted = True
         self.missed += delivery.missed  # it was not handled, so the gap before it is still to be told
         if delivery.ended:
             return
@@ -234,9 +253,13 @@ class Actor:
         """A new incarnation begins; nothing ends it yet."""
         self.incarnation = incarnation
         self.ending = None
+        # New for each life: at the end of the last one it was set, so that every server may see that end.
+        self.probation_over = anyio.Event()
 
     def came_up(self) -> None:
         """An incarnation is ready to serve."""
+        if self.presence is Presence.GONE:
+            self.run.router.add(self)  # it had ended, and came back by request or with its group
         self.presence = Presence.UP
         self.run.absent.discard(self)
 
@@ -244,17 +267,27 @@ class Actor:
         """The incarnation ended: whoever waits for an answer is told at once, and for good if the actor is."""
         self.presence = presence
         self.context = None
-        for delivery in [each for each in self.mailbox if each.question is not None]:
-            self.mailbox.remove(delivery)
-            if delivery.question is not None:
-                error = ActorRestarting if presence is Presence.DOWN else ActorStopped
-                delivery.question.fail(error(self.name, delivery.event))
-            self.rejected(delivery, RejectReason.ACTOR_DOWN)
+        for delivery in list(self.in_flight):
+            # Its server is gone without having settled it, which only an error of ours can do: it is not lost for that.
+            self.interrupted(delivery)
+        self._tell_askers(ActorRestarting if presence is Presence.DOWN else ActorStopped)
         if presence in (Presence.PARKED, Presence.GONE) and not self.is_leaving:
             self.run.absent.add(self)
             for delivery, publisher in self.mailbox.blocked():
                 publisher.buried(delivery)
                 self.bury(delivery, DeadLetterReason.ACTOR_STOPPED)
+
+    def _tell_askers(self, error: type[ActorRestarting | ActorStopped]) -> None:
+        # Those who wait for room first: what is taken out of the mailbox would let them in.
+        for delivery, publisher in self.mailbox.blocked():
+            if delivery.question is not None:
+                delivery.question.fail(error(self.name, delivery.event))
+                publisher.refuse(delivery, RejectReason.ACTOR_DOWN)
+        for delivery in [each for each in self.mailbox if each.question is not None]:
+            self.mailbox.remove(delivery)
+            if delivery.question is not None:
+                delivery.question.fail(error(self.name, delivery.event))
+            self.rejected(delivery, RejectReason.ACTOR_DOWN)
 
     def bury_queue(self) -> None:
         """The actor ended for good: what it will never handle becomes dead letters."""

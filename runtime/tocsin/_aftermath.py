@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
-import anyio
-
 from tocsin_supervisors import (
     Bury,
     DeadLetterReason,
@@ -18,7 +16,7 @@ from tocsin_supervisors import (
     forget_traceback,
 )
 
-from ._outcomes import RejectReason
+from ._outcomes import DropReason, RejectReason
 from ._reports import DeliveryRetried
 from .exceptions import AskFailed
 
@@ -38,9 +36,9 @@ def attempt_failed(actor: Actor, delivery: AnyDelivery, failed: Failed) -> None:
     failure = Failure.of(failed.error)
     actor.last_error = failure
     actor.missed += delivery.missed  # it was not handled, so the gap before it is still to be told
-    if delivery.ended:
-        actor.in_flight.pop(delivery, None)
-    elif delivery.question is not None:
+    # Only a stop ends a delivery whose handler still runs, and then it is interrupted, whatever it raises.
+    assert not delivery.ended, f"{delivery!r} had ended before its attempt"
+    if delivery.question is not None:
         _fail_question(actor, delivery, failed.error, failure)
     else:
         _retry_or_bury(actor, delivery, failed, failure)
@@ -48,15 +46,28 @@ def attempt_failed(actor: Actor, delivery: AnyDelivery, failed: Failed) -> None:
     if failed.foreign:
         actor.end_incarnation(CrashActor(f"{actor.name}: {failure.message}"))
     elif actor.subscription.is_stateful and actor.settings.on_failure == "restart":
-        actor.end_incarnation(RenewChild(f"{actor.name} failed with {failure.type}: {failure.message}"))
+        renewal = RenewChild(f"{actor.name} failed, its state may be damaged")
+        renewal.__cause__ = failed.error
+        actor.end_incarnation(renewal)
+
+
+def bad_result(actor: Actor, delivery: AnyDelivery, error: TypeError) -> None:
+    """The handler returned what it must not: no other attempt would change that, and the actor is well."""
+    failure = Failure.of(error)
+    actor.last_error = failure
+    actor.missed += delivery.missed
+    if delivery.question is not None:
+        _fail_question(actor, delivery, error, failure)
+    else:
+        actor.bury(delivery, DeadLetterReason.BAD_HANDLER, failure)
 
 
 def _fail_question(actor: Actor, delivery: AnyDelivery, error: Exception, failure: Failure) -> None:
     """Tell the asker, and nobody else: a question is attempted once."""
     answer = AskFailed(actor.name, failure)
     answer.__cause__ = error
-    if delivery.question is not None:
-        delivery.question.fail(answer)
+    assert delivery.question is not None
+    delivery.question.fail(answer)
     actor.rejected(delivery, RejectReason.ASK_FAILED)
 
 
@@ -72,14 +83,16 @@ def _retry_or_bury(actor: Actor, delivery: AnyDelivery, failed: Failed, failure:
     is_sick = actor.health.on_failure(delivery.number, delivery.attempt) is Diagnosis.SICK
     if is_sick and not settings.strict_order:
         _spare(actor, delivery)
+    elif isinstance(verdict, Retry) and actor.mailbox.is_superseded(delivery):
+        actor.dropped(delivery, DropReason.COALESCED)
     elif isinstance(verdict, Retry):
         _retry(actor, delivery, verdict.delay, failure)
     else:
         actor.bury(delivery, DeadLetterReason.FOREIGN_CANCEL if failed.foreign else verdict.reason, failure)
     if is_sick:
         actor.health.begin_probation()
-        actor.probation_over = anyio.Event()
-        request = SuspendChild(f"{actor.name} is sick: {failure.type}: {failure.message}", cause=failure.type)
+        request = SuspendChild(f"{actor.name} is sick", cause=failure.type)
+        request.__cause__ = failed.error
         actor.end_incarnation(request)
 
 

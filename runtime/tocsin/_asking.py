@@ -88,26 +88,24 @@ async def _queue(run: Run, actor: Actor, delivery: AnyDelivery, *, from_handler:
     waiting = WaitingPublisher(run.now, from_handler=from_handler)
     waiting.wait_for(actor, delivery, None)
     await waiting.wait()
-    if delivery.ended:
-        # Refused while it waited for room: the bus closes, or the actor is gone.
-        raise ActorStopped(actor.name, delivery.event)
+    if delivery.ended and delivery.question is not None:
+        # Refused while it waited for room. If nobody has said why, the bus closes or the subscription ended.
+        delivery.question.fail(ActorStopped(actor.name, delivery.event))
 
 
 def _withdraw(actor: Actor, delivery: AnyDelivery) -> None:
-    """The asker leaves: take the question out of the mailbox, or discard the answer that is being worked on."""
-    delivery.question = None
+    """The asker leaves: take the question out of the mailbox. If it is being worked on, nobody reads the answer; it
+    stays a question, so it is not attempted again.
+    """
     if not delivery.ended and actor.mailbox.remove(delivery):
         actor.rejected(delivery, RejectReason.ASK_WITHDRAWN)
 
 
 def _refuse_if_down(actor: Actor, event: object) -> None:
-    match actor.presence:
-        case Presence.UP:
-            pass
-        case Presence.DOWN:
-            raise ActorRestarting(actor.name, event)
-        case Presence.PARKED | Presence.GONE:
-            raise ActorStopped(actor.name, event)
+    if actor.presence is Presence.DOWN:
+        raise ActorRestarting(actor.name, event)
+    if actor.presence is not Presence.UP:
+        raise ActorStopped(actor.name, event)
 
 
 def whom_to_ask(run: Run, envelope: Envelope[Any], to: str | Subscription | None) -> Actor:
@@ -117,9 +115,7 @@ def whom_to_ask(run: Run, envelope: Envelope[Any], to: str | Subscription | None
         if name not in run.actors:
             raise UnknownSubscription(name, list(run.actors))
         return run.actors[name]
-    event: object = envelope.event
-    routed = run.router.route(type(event), envelope.topic)
-    matching = [actor for actor in routed if object not in actor.types]
+    matching = [actor for actor in run.publisher.matching(envelope) if object not in actor.types]
     if len(matching) != 1:
         names = ", ".join(actor.name for actor in matching) or "nobody"
         raise NobodyToAsk("", f"a question is for one actor, {envelope!r} matches {names}: name one with to=…")

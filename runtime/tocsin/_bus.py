@@ -16,12 +16,13 @@ from ._asking import ask as ask_actor
 from ._asking import whom_to_ask
 from ._composing import check_duration, compose
 from ._forks import watch_forks
-from ._handlers import inspect_handler
 from ._lifecycle import Phase, is_over
 from ._lifetime import lifetime
+from ._observing import check_observer
 from ._publishing import own_server
 from ._receipt import Receipt
 from ._registry import Registry, default_intensity
+from ._replay import choose
 from ._replay import replay as replay_letters
 from ._snapshot import snapshot
 from ._statistics import NEVER_RAN
@@ -88,7 +89,7 @@ class EventBus(Registry):
         if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may not check
             raise TypeError(f"name={name!r}: the name of a bus is a text that is not empty")
         if observer is not None:
-            inspect_handler(observer)  # raises InvalidHandler for what cannot be called with a report
+            check_observer(observer)
         super().__init__(name, strategy=strategy, intensity=default_intensity() if intensity is None else intensity)
         self.observer = observer
         self.dead_letters: DeadLetterOffice[Any] = DeadLetterOffice() if dead_letters is None else dead_letters
@@ -159,10 +160,11 @@ class EventBus(Registry):
 
         True: nothing is left.
 
-        Handlers may go on publishing what follows from their work. The bus does not run again after a drain; stop it.
-        Cancelled, it stays draining.
+        Handlers may go on publishing what follows from their work. The bus takes nothing again after a drain; stop it.
+        Cancelled, it stays draining. In a handler it waits in vain, for that handler, too.
         """
-        return await self._up().drain(timeout)
+        run = self._up()
+        return await run.drain(check_duration("timeout", timeout))
 
     def request_stop(self, *, drain_timeout: float = 30.0) -> None:
         """Ask the bus to drain and stop, and return at once.
@@ -172,9 +174,9 @@ class EventBus(Registry):
         Safe from inside of handlers and from signal receivers of the loop. The body of `running()` is not cancelled: it
         may wait for `wait_stopped()`.
         """
-        self._up_or_over()
-        assert self._stopper is not None
-        self._stopper.request(drain_timeout)
+        stopper = self._its_stopper()
+        check_duration("drain_timeout", drain_timeout)
+        stopper.request(drain_timeout)
 
     async def stop(self, *, drain_timeout: float = 30.0) -> StopReport | None:
         """Drain and stop, and give the report. Idempotent, and any number may call it at a time.
@@ -192,9 +194,7 @@ class EventBus(Registry):
 
     async def wait_stopped(self) -> StopReport:
         """Wait until the bus has stopped, whoever asked for it, and give the report: the body of a daemon."""
-        self._up_or_over()
-        assert self._stopper is not None
-        return await self._stopper.stopped()
+        return await self._its_stopper().stopped()
 
     @property
     def stop_report(self) -> StopReport | None:
@@ -240,11 +240,13 @@ class EventBus(Registry):
     ) -> Receipt:
         """Publish *event* from any other thread, a synchronous handler's included, and wait until it is taken.
 
-        Raises what `publish` raises. After *timeout* seconds (None: no limit) TimeoutError; the event may still be
-        taken then. When the bus stops, BusClosed, so that no thread waits for ever. In the loop's own thread it would
-        wait for itself, so WrongThread.
+        Raises what `publish` raises. After *timeout* seconds (None: no limit) TimeoutError; an event that waits for
+        room by then may still be taken. When the bus stops, BusClosed, so that no thread waits for ever. In the loop's
+        own thread it would wait for itself, so WrongThread.
         """
         run = self._up_or_over()
+        if timeout is not None:
+            check_duration("timeout", timeout)
         if is_over(run.phase):
             raise BusClosed(self.name, str(run.phase))
         if threading.get_ident() == run.thread:
@@ -257,7 +259,11 @@ class EventBus(Registry):
             envelope = compose(run, event, options, server)
             return await run.publisher.publish(envelope, Receipt(), server)
 
-        return run.box.post(publish).result(timeout)
+        future = run.box.post(publish)
+        try:
+            return future.result(timeout)
+        finally:
+            future.cancel()  # if it has not begun, it need not; otherwise this does nothing
 
     async def ask(
         self,
@@ -295,16 +301,15 @@ class EventBus(Registry):
 
         *conditions* choose the letters as in `dead_letters.list`, *ids* by number. Each letter leaves the office as its
         mailbox takes it, with its attempts counted anew and its event id kept; if it fails again, a new letter carries
-        the history on. *dry_run* only says what would be replayed. Cancelled, the letters not yet taken are in the
-        office.
+        the history on. A letter that nobody matched is published again. What cannot be replayed stays in the office,
+        and the report says why. *dry_run* only says what would be replayed. Raise BusClosed when the bus takes no
+        events. Cancelled, the letters not yet taken are in the office.
         """
         run = self._up()
+        run.publisher.check_open(from_handler=own_server(run) is not None)
         if rate is not None and not (type(rate) in (int, float) and 0 < rate < math.inf):
             raise ValueError(f"rate={rate!r}: must be letters per second, above 0, or None for no limit")
-        letters = self.dead_letters.list(**conditions)
-        if ids is not None:
-            wanted = frozenset(ids)
-            letters = [letter for letter in letters if letter.id in wanted]
+        letters = choose(self.dead_letters, ids, conditions)
         return await replay_letters(run, letters, rate=rate, dry_run=dry_run)
 
     # ── being looked at ──
@@ -332,13 +337,18 @@ class EventBus(Registry):
     def _up(self) -> Run:
         """Give the run that is up, after checking that this is its thread."""
         run = self._up_or_over()
-        if threading.get_ident() != run.thread:
-            raise WrongThread(
-                f"bus {self.name!r} runs in another thread: only publish_from_thread may be called from here"
-            )
+        run.check_thread()
         if is_over(run.phase):
             raise BusClosed(self.name, str(run.phase))
         return run
+
+    def _its_stopper(self) -> Stopper:
+        """Give what ends the run that is up, or has ended the last one; while it is up, in its own thread only."""
+        run = self._up_or_over()
+        if not is_over(run.phase):
+            run.check_thread()
+        assert self._stopper is not None
+        return self._stopper
 
     def _up_or_over(self) -> Run:
         run = self._run

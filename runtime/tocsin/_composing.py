@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._envelope import Envelope, Priority, check_priority
 from ._events import Event, topic_of
+from ._publish_options import PUBLISH_OPTIONS
 
 if TYPE_CHECKING:
     from ._publish_options import PublishOptions
@@ -18,6 +19,10 @@ def compose(run: Run, event: object, options: PublishOptions, server: Server | N
 
     Raise InvalidPriority, InvalidTopic, TypeError or ValueError for options that are none; nothing has happened then.
     """
+    if options and not options.keys() <= PUBLISH_OPTIONS:
+        unknown = ", ".join(sorted(options.keys() - PUBLISH_OPTIONS))
+        allowed = ", ".join(sorted(PUBLISH_OPTIONS))
+        raise TypeError(f"unknown option of publish: {unknown}; allowed are {allowed}")
     cause = None if server is None or server.delivery is None else server.delivery.envelope
     expires_in = options.get("expires_in")
     priority = options.get("priority", Priority.NORMAL)

@@ -35,6 +35,7 @@ class Delivery(Generic[E]):
         "ended",
         "envelope",
         "first_failed_at",
+        "interrupted",
         "key",
         "missed",
         "number",
@@ -62,6 +63,7 @@ class Delivery(Generic[E]):
         self.duplicate_key: Hashable | None = None
         self.remembered = False  # by the window of duplicates
         self.owns_key = False  # it is the one delivery of its key that is being handled or strictly retried
+        self.interrupted = False  # a stop or a restart ended its last attempt, which does not count
         self.first_failed_at: datetime | None = None
         self.question: Question | None = None  # set when somebody waits for an answer
         self.context: contextvars.Context | None = None  # the publisher's, with context="delivery"

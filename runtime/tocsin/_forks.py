@@ -30,6 +30,6 @@ def watch_forks(bus: Forkable) -> None:
     _watched.add(bus)
 
 
-def _note_forks() -> None:
+def _note_forks() -> None:  # pragma: no cover  # runs in forked children only, where coverage is not collected
     for bus in list(_watched):
         bus.note_fork()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from tocsin_supervisors import Failure
+from tocsin_supervisors import Failure, forget_traceback, sort_leaves
 
 from ._context import current_server
 from ._invocation import in_context_of_publisher, invoke_actor, invoke_handler, run_in_thread
@@ -43,7 +43,7 @@ async def live(actor: Actor, context: ChildContext) -> None:
         await serve_all(server, _invoke(actor, instance))
     finally:
         actor.went_down(Presence.DOWN)
-        await _take_down(actor, instance)
+        await _take_down(actor, instance, context)
     if actor.ending is not None and not isinstance(actor.ending, FinishActor):
         raise actor.ending
 
@@ -69,7 +69,7 @@ async def _build(actor: Actor) -> Any:
     return instance
 
 
-async def _take_down(actor: Actor, instance: Any) -> None:
+async def _take_down(actor: Actor, instance: Any, context: ChildContext) -> None:
     """Let the state stop: shielded, within the grace period; an error in it is told, and never hides why the
     incarnation ended.
     """
@@ -85,10 +85,13 @@ async def _take_down(actor: Actor, instance: Any) -> None:
             raise TimeoutError(
                 f"stopping() of {actor.name!r} took longer than its grace_period={grace} s and was cancelled"
             )
-    except Exception as error:  # whatever stopping() raises must not replace the reason why the incarnation ends
-        actor.run.log.stop_error(actor, Failure.of(error))
-        if actor.ending is None and actor.is_stopping:
+    except BaseException as error:  # whatever stopping() raises must not replace the reason why the incarnation ends
+        if sort_leaves(error, actor.run.cancelled).fatal:
             raise
+        actor.run.log.stop_error(actor, Failure.of(error))
+        if actor.ending is None and context.stop_requested:
+            raise  # nothing else ends it: the supervisor reports that the stop failed
+        forget_traceback(error)
 
 
 async def _call(actor: Actor, is_async: bool, function: Callable[[], Any]) -> None:

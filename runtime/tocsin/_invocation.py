@@ -66,42 +66,56 @@ def in_context_of_publisher(invoke: Invoke) -> Invoke:
     understand.
     """
 
+    cancelled = anyio.get_cancelled_exc_class()
+
     async def invoke_in_context(delivery: AnyDelivery) -> Any:
-        context = delivery.context
-        if context is None:
-            return await invoke(delivery)
-        context = context.copy()
-        context.run(current_server.set, current_server.get())
-        outcome: list[Any] = []
-        failed: list[bool] = []
+        server = current_server.get()
+        assert server is not None
+        assert delivery.context is not None
+        context = delivery.context.copy()
+        context.run(current_server.set, server)
+        answers: list[Any] = []
+        errors: list[BaseException] = []
 
         async def body() -> None:
+            server.task_id = anyio.get_current_task().id  # here its handler waits, for whom it may have to wait
             try:
-                outcome.append(await invoke(delivery))
-            except Exception as error:  # raised again below, without the group that the task would wrap around it
-                outcome.append(error)
-                failed.append(True)
+                answers.append(await invoke(delivery))
+            except BaseException as error:  # raised again below: the group would wrap it, swallow a cancellation by a
+                errors.append(error)  # stranger, and on asyncio a task that raises SystemExit stops the loop
 
-        async with anyio.create_task_group() as group:
-            context.run(group.start_soon, body)
-        (result,) = outcome
-        if failed:
-            raise result
-        return result
+        try:
+            async with anyio.create_task_group() as group:
+                context.run(group.start_soon, body)
+            if errors:
+                raise errors[0]
+            return answers[0]
+        except cancelled:
+            if errors and not issubclass(type(errors[0]), cancelled):
+                raise errors[0]  # noqa: B904  # from its cleanup: it says more than the cancellation, its context
+            raise
+        finally:
+            errors.clear()  # its traceback holds this frame
 
     return invoke_in_context
 
 
-async def run_in_thread(call: Callable[[], T], limiter: anyio.CapacityLimiter) -> T:
+async def run_in_thread(call: Callable[[], T], limiter: anyio.CapacityLimiter, *, abandon: bool = False) -> T:
     """Run *call* in a worker thread and wait for it, also when cancelled: a thread cannot be stopped, and must not
     outlive its actor.
+
+    With *abandon*, a cancelled wait ends at once; the thread goes on, and nobody learns of its result.
     """
-    return await anyio.to_thread.run_sync(_without_stop_iteration, call, limiter=limiter)
+    (result,) = await anyio.to_thread.run_sync(_in_a_box, call, limiter=limiter, abandon_on_cancel=abandon)
+    return result
 
 
-def _without_stop_iteration(call: Callable[[], T]) -> T:
-    """A StopIteration cannot travel through a future; coroutines turn it into RuntimeError, so a thread does, too."""
+def _in_a_box(call: Callable[[], T]) -> tuple[T]:
+    """Box the result: trio refuses a bare coroutine that comes out of a thread, and what that means is for us to say.
+
+    A StopIteration cannot travel through a future; coroutines turn it into RuntimeError, so a thread does, too.
+    """
     try:
-        return call()
+        return (call(),)
     except StopIteration as error:
         raise RuntimeError("handler raised StopIteration") from error

@@ -51,19 +51,24 @@ class AttemptTimedOut(TimeoutError):
     """The time limit of a subscription ended an attempt. It is the delivery's failure; handlers never see it."""
 
 
-def judge(error: BaseException, cancelled: type[BaseException], *, stopping: bool, overdue: bool) -> Judgement:
+def judge(
+    error: BaseException, cancelled: type[BaseException], *, stopping: bool, cut: bool, overdue: bool
+) -> Judgement:
     """Judge what an attempt raised.
 
-    *cancelled* is the backend's cancellation; *stopping*: we asked for a stop; *overdue*: its time was up.
+    *cancelled* is the backend's cancellation; *stopping*: we asked for a stop; *cut*: its task is cancelled by now;
+    *overdue*: its time was up.
     """
     leaves = sort_leaves(error, cancelled)
     if leaves.fatal:
         # A bare one is raised as it is; out of a group, the first one speaks for the group.
-        return Deadly(error if not isinstance(error, BaseExceptionGroup) else _with_note(leaves.fatal[0]))
-    if stopping and leaves.cancelled:
+        in_group = issubclass(type(error), BaseExceptionGroup)  # not isinstance: it may lie about its class
+        return Deadly(_with_note(leaves.fatal[0]) if in_group else error)
+    if stopping and (cut or not leaves.ordinary):
+        # What a handler raises after we cancelled it comes from its cleanup, and says nothing about the delivery.
         return Interrupted(leaves.ordinary[0] if leaves.ordinary else None)
     if isinstance(error, Exception):
-        return Failed(error, timed_out=overdue)
+        return Failed(error, timed_out=overdue, foreign=type(error) is ForeignCancellation)
     if leaves.ordinary:
         return Failed(_as_ordinary(error, leaves.ordinary), timed_out=overdue)
     if overdue:

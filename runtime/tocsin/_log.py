@@ -70,27 +70,18 @@ class BusLog:
 
     def stop_error(self, actor: Actor, failure: Failure) -> None:
         """Tell of an error that was raised while an actor was being stopped."""
-        self._write(
-            logging.ERROR,
-            "%s raised while stopping: %s: %s",
-            actor.name,
-            failure.type,
-            safe_text(failure.message),
-            actor=actor.name,
-        )
+        self._failed(actor.name, "raised while stopping", failure)
 
     def lifecycle(self, report: supervision.Report) -> None:
         """Tell of what supervisors did, as loudly as it matters."""
         match report:
-            case (
-                supervision.ChildCrashed(child=child, failure=failure)
-                | supervision.ChildStartFailed(child=child, failure=failure)
-            ):
-                self._write(
-                    logging.ERROR, "%s crashed: %s: %s", child, failure.type, safe_text(failure.message), actor=child
-                )
+            case supervision.ChildCrashed(child=child, failure=failure):
+                self._failed(child, "crashed", failure)
+            case supervision.ChildStartFailed(child=child, failure=failure):
+                self._failed(child, "did not start", failure)
             case supervision.ChildSuspended(child=child, failure=failure):
-                self._write(logging.ERROR, "%s is suspended: %s", child, safe_text(failure.message), actor=child)
+                text = safe_text("; ".join((failure.message, *failure.causes)))
+                self._write(logging.ERROR, "%s is suspended: %s", child, text, actor=child)
             case supervision.ChildParked(child=child):
                 self._write(logging.CRITICAL, "%s is parked: its restart intensity was exceeded", child, actor=child)
             case supervision.SupervisorGaveUp(supervisor=supervisor, child=child):
@@ -100,11 +91,13 @@ class BusLog:
             case _:
                 pass
 
-    def start_failed(self, name: str, failure: Failure) -> None:
-        """Tell of an actor that did not start."""
-        self._write(
-            logging.ERROR, "%s did not start: %s: %s", name, failure.type, safe_text(failure.message), actor=name
-        )
+    def forget(self, name: str) -> None:
+        """Let go of what is kept about a subscription that has ended: there may be any number of them."""
+        self._throttles.pop(name, None)
+
+    def _failed(self, name: str, what: str, failure: Failure) -> None:
+        message = safe_text(failure.message)
+        self._write(logging.ERROR, "%s %s: %s: %s", name, what, failure.type, message, actor=name)
 
     def _write(self, level: int, text: str, *values: object, **fields: object) -> None:
         # A filter or handler of the user's log may raise: the log must not decide about deliveries.

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, final
 
 import anyio
 
+from ._keys import KeyOrder
 from ._lanes import Lanes
 from ._retry_queue import RetryQueue
 
@@ -32,20 +33,17 @@ class Mailbox:
     """See the module. `capacity` bounds queued deliveries and waiting retries together, not those in flight."""
 
     __slots__ = (
-        "_busy",
         "_coalescing",
-        "_held",
         "_keyed",
+        "_keys",
         "_lanes",
         "_latest",
-        "_next",
         "_now",
         "_publishers",
         "_retries",
         "_sleepers",
         "_strict",
         "capacity",
-        "held_count",
     )
 
     def __init__(self, capacity: int, *, keyed: bool, strict: bool, coalescing: bool, now: Callable[[], float]) -> None:
@@ -56,12 +54,8 @@ class Mailbox:
         self._now = now
         self._lanes: Lanes[AnyDelivery] = Lanes()
         self._retries: RetryQueue[AnyDelivery] = RetryQueue()
-        # Keys with a delivery that is in flight, strictly waiting for its retry, or next: it `owns_key`.
-        self._busy: set[Hashable] = set()
-        self._next: dict[Hashable, AnyDelivery] = {}  # key → the one that is next with it, in its lane
         self._latest: dict[Hashable, AnyDelivery] = {}  # coalescing: key → the queued one that a newer replaces
-        self._held: dict[Hashable, Lanes[AnyDelivery]] = {}  # taken from a lane while their key was busy
-        self.held_count = 0
+        self._keys = KeyOrder(self._lanes)
         self._publishers: Lanes[tuple[AnyDelivery, WaitingPublisher]] = Lanes()
         self._sleepers: deque[anyio.Event] = deque()  # servers that found nothing to do, longest asleep first
 
@@ -70,7 +64,7 @@ class Mailbox:
     @property
     def queued(self) -> int:
         """Deliveries ready to be taken, or held for their key."""
-        return len(self._lanes) + self.held_count
+        return len(self._lanes) + self._keys.held_count
 
     @property
     def waiting_retry(self) -> int:
@@ -85,13 +79,12 @@ class Mailbox:
     @property
     def has_room(self) -> bool:
         """True while one more delivery fits."""
-        return len(self._lanes) + self.held_count + len(self._retries) < self.capacity
+        return len(self._lanes) + self._keys.held_count + len(self._retries) < self.capacity
 
     def __iter__(self) -> Iterator[AnyDelivery]:
         """Iterate over everything in it: queued ones in serving order, then held ones, then waiting retries."""
         yield from self._lanes
-        for held in self._held.values():
-            yield from held
+        yield from self._keys
         yield from self._retries
 
     # ── putting in ──
@@ -106,8 +99,7 @@ class Mailbox:
 
     def put_back(self, delivery: AnyDelivery) -> None:
         """Put a delivery whose attempt was interrupted first in its lane again, as if it had never been taken."""
-        if delivery.owns_key:
-            self._next[delivery.key] = delivery
+        self._keys.keep(delivery)
         self._lanes.appendleft(delivery, delivery.priority)
         self._back_in_lane(delivery)
 
@@ -123,6 +115,8 @@ class Mailbox:
         """Let *delivery* wait until *due*. Under strict order its key, or the whole mailbox, waits with it."""
         if not self._strict:
             self._free_key(delivery)
+        if self._coalescing:
+            self._latest[delivery.key] = delivery
         self._retries.push(delivery, due)
         self._wake_one()  # its sleeper must learn of the new due time
 
@@ -131,14 +125,22 @@ class Mailbox:
         queued = self._latest.get(delivery.key)
         if queued is None:
             return None
-        delivery.queued_at = self._now()
-        if queued.priority == delivery.priority:
-            self._lanes.replace(queued, delivery)
-        else:
-            self._lanes.remove(queued)
-            self._lanes.append(delivery, delivery.priority)
-        self._latest[delivery.key] = delivery
+        if queued.priority == delivery.priority and self._lanes.replace(queued, delivery):
+            delivery.queued_at = self._now()
+            self._latest[delivery.key] = delivery
+            return queued
+        # It waits in another lane, or for its retry: the newer one goes the ordinary way.
+        if not self._lanes.remove(queued):
+            self._retries.remove(queued)
+        self.put(delivery)
         return queued
+
+    def is_superseded(self, delivery: AnyDelivery) -> bool:
+        """Tell whether a newer event with the key of *delivery* has come in since it was taken: retrying would undo
+        that one.
+        """
+        latest = self._latest.get(delivery.key) if self._coalescing else None
+        return latest is not None and latest.number > delivery.number
 
     def drop_for(self, delivery: AnyDelivery) -> AnyDelivery:
         """Make room for *delivery*: give the oldest of the least urgent ones, or *delivery* itself if all others are
@@ -159,13 +161,13 @@ class Mailbox:
         if self._retries:
             first = self._take_retries(now)
             if first is not None or (self._strict and not self._keyed):
+                if first is not None:
+                    self._left_lane(first)
                 self.admit()
                 return first
         while self._lanes:
             delivery = self._lanes.popleft()
-            if self._keyed and not self._claim_key(delivery):
-                self._held.setdefault(delivery.key, Lanes()).append(delivery, delivery.priority)
-                self.held_count += 1
+            if self._keyed and not self._keys.claim(delivery):
                 continue
             self._left_lane(delivery)
             self.admit()  # at once: who publishes next must find those who waited before it ahead of it
@@ -199,7 +201,7 @@ class Mailbox:
 
     def remove(self, delivery: AnyDelivery) -> bool:
         """Take *delivery* out wherever it waits; False if it is not in here (being handled, or gone)."""
-        if not (self._lanes.remove(delivery) or self._retries.remove(delivery) or self._remove_held(delivery)):
+        if not (self._lanes.remove(delivery) or self._retries.remove(delivery) or self._keys.remove(delivery)):
             return False
         self._left_lane(delivery)
         self.settled(delivery)
@@ -210,11 +212,8 @@ class Mailbox:
         everything = list(self)
         self._lanes.clear()
         self._retries.drain()
-        self._held.clear()
-        self._busy.clear()
-        self._next.clear()
+        self._keys.clear()
         self._latest.clear()
-        self.held_count = 0
         return everything
 
     # ── publishers that wait for room ──
@@ -225,10 +224,7 @@ class Mailbox:
 
     def unblock(self, delivery: AnyDelivery) -> None:
         """Forget a publisher that gave up waiting with *delivery*."""
-        for entry in self._publishers:
-            if entry[0] is delivery:
-                self._publishers.remove(entry)
-                return
+        self._publishers.remove(next(entry for entry in self._publishers if entry[0] is delivery))
 
     def blocked(self) -> list[tuple[AnyDelivery, WaitingPublisher]]:
         """Give the publishers that wait, most urgent first."""
@@ -279,54 +275,7 @@ class Mailbox:
         if self._coalescing and self._latest.get(delivery.key) is delivery:
             del self._latest[delivery.key]
 
-    # ── keys ──
-
-    def _claim_key(self, delivery: AnyDelivery) -> bool:
-        """Let *delivery* have its key, if that is free, kept for it, or kept for a less urgent one."""
-        if delivery.key in self._busy:
-            following = self._next.get(delivery.key)
-            if following is None or (following is not delivery and following.priority <= delivery.priority):
-                return False
-            del self._next[delivery.key]
-            if following is not delivery:
-                self._hold_again(following)
-        self._busy.add(delivery.key)
-        delivery.owns_key = True
-        return True
-
-    def _hold_again(self, delivery: AnyDelivery) -> None:
-        """Let *delivery*, which was next with its key, wait for it once more: as the first of its priority."""
-        delivery.owns_key = False
-        self._lanes.remove(delivery)
-        self._held.setdefault(delivery.key, Lanes()).appendleft(delivery, delivery.priority)
-        self.held_count += 1
-
     def _free_key(self, delivery: AnyDelivery) -> None:
-        """Let the next delivery with this key be taken: the most urgent held one goes first in its lane, and the key is
-        kept for it, since whatever else has this key came later.
-        """
-        if not delivery.owns_key:
-            return
-        delivery.owns_key = False
-        self._next.pop(delivery.key, None)  # itself, if it was removed from its lane
-        held = self._held.get(delivery.key)
-        if held is None:
-            self._busy.discard(delivery.key)
-            return
-        following = held.popleft()
-        self.held_count -= 1
-        if not held:
-            del self._held[delivery.key]
-        following.owns_key = True
-        self._next[delivery.key] = following
-        self._lanes.appendleft(following, following.priority)
-        self._wake_one()
-
-    def _remove_held(self, delivery: AnyDelivery) -> bool:
-        held = self._held.get(delivery.key)
-        if held is None or not held.remove(delivery):
-            return False
-        self.held_count -= 1
-        if not held:
-            del self._held[delivery.key]
-        return True
+        """Let the next delivery with this key be taken."""
+        if self._keys.free(delivery):
+            self._wake_one()

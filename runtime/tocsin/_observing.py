@@ -7,14 +7,18 @@ deliveries do not notice any of it.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 import anyio
 
+from tocsin_supervisors import safe_repr, sort_leaves
+
 from ._handlers import inspect_handler
 from ._invocation import run_in_thread
+from .exceptions import InvalidHandler
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,6 +28,12 @@ if TYPE_CHECKING:
 Observer: TypeAlias = "Callable[[Report], object] | Callable[[Report], Awaitable[object]]"
 
 BUFFER = 10_000  # reports; a storm of restarts fits in, an observer that hangs costs a few megabytes at most
+
+
+def check_observer(observer: Observer) -> None:
+    """Raise InvalidHandler for what cannot be called with a report."""
+    if inspect_handler(observer).wants_delivery:
+        raise InvalidHandler(f"observer={safe_repr(observer)} requires two arguments, but it gets the report alone")
 
 
 @final
@@ -54,20 +64,28 @@ class Reporter:
         self._more.set()
 
     async def run(self) -> None:
-        """Hand over reports until closed and empty."""
-        while self._buffer or not self._closed:
-            while self._buffer:
-                await self._hand_over(self._buffer.popleft())
-            if not self._closed:
-                self._more = anyio.Event()
-                await self._more.wait()
-        await anyio.lowlevel.checkpoint()
+        """Hand over reports until closed and empty; cancelled, count the others as lost."""
+        try:
+            while self._buffer or not self._closed:
+                while self._buffer:
+                    await self._hand_over(self._buffer.popleft())
+                if not self._closed:
+                    self._more = anyio.Event()
+                    await self._more.wait()
+        finally:
+            self.lost += len(self._buffer)
+            self._buffer.clear()
 
     async def _hand_over(self, report: Any) -> None:
         try:
             if self._is_async:
                 await self._observer(report)  # type: ignore[misc]  # it was looked at: it is asynchronous
             else:
-                await run_in_thread(partial(self._observer, report), self._limiter)
-        except Exception:  # whatever an observer raises is its own affair; it is counted
+                # At the end of the bus a thread that blocks is left behind: it must not hold up the end.
+                await run_in_thread(partial(self._observer, report), self._limiter, abandon=True)
+        except BaseException as error:  # whatever an observer raises is its own affair, and counted
+            leaves = sort_leaves(error, anyio.get_cancelled_exc_class())
+            is_ours = leaves.cancelled and anyio.current_effective_deadline() == -math.inf
+            if is_ours or any(isinstance(each, KeyboardInterrupt) for each in leaves.fatal):
+                raise
             self.errors += 1

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tocsin_supervisors import DeadLetterReason
 
 
+@final
 @enum.unique
 class DropReason(enum.Enum):
     """Why a delivery was dropped by policy. Dropped deliveries are counted and reported, but kept nowhere."""
@@ -22,6 +23,7 @@ class DropReason(enum.Enum):
     DEAD_LETTER = "dead_letter"  # its event was a dead letter itself: a letter of a letter would circle for ever
 
 
+@final
 @enum.unique
 class RejectReason(enum.Enum):
     """Why a publisher or asker was told no."""

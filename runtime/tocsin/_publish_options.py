@@ -25,3 +25,6 @@ class PublishOptions(TypedDict, total=False):
     """Seconds after which it is not handled any more, but dead-lettered as expired when its turn comes."""
     schema_version: int
     """The version of the event's form; 1, or what an `Event` says."""
+
+
+PUBLISH_OPTIONS = PublishOptions.__optional_keys__

@@ -57,11 +57,11 @@ class Publisher:
         self._run = run
         self._turn = TURN
 
-    def check_open(self, *, from_handler: bool) -> None:
+    def check_open(self, receipt: Receipt | None = None, *, from_handler: bool) -> None:
         """Raise BusClosed unless the bus takes events now: from handlers also while it drains."""
         phase = self._run.phase
         if phase is not Phase.RUNNING and not may_publish(phase, from_handler=from_handler):
-            raise BusClosed(self._run.name, str(phase))
+            raise BusClosed(self._run.name, str(phase), receipt)
 
     async def publish(self, envelope: Envelope[Any], receipt: Receipt, on_behalf: Server | None = None) -> Receipt:
         """Offer *envelope* to all it matches and wait for room where that is asked for.
@@ -73,7 +73,7 @@ class Publisher:
             self._turn = TURN
             await anyio.lowlevel.checkpoint()
         server = own_server(self._run) if on_behalf is None else on_behalf
-        self.check_open(from_handler=server is not None)
+        self.check_open(receipt, from_handler=server is not None)
         full, refused = self._offer_all(envelope, receipt)
         if full:
             # A task or thread that a handler started beside itself waits alone; a server waits with its whole mailbox.
@@ -85,7 +85,7 @@ class Publisher:
 
     def publish_nowait(self, envelope: Envelope[Any], receipt: Receipt) -> Receipt:
         """Offer *envelope* to all it matches; where a publisher would have to wait, it is refused."""
-        self.check_open(from_handler=own_server(self._run) is not None)
+        self.check_open(receipt, from_handler=own_server(self._run) is not None)
         full, refused = self._offer_all(envelope, receipt)
         for actor, delivery in full:
             actor.rejected(delivery, RejectReason.FULL)
@@ -111,13 +111,11 @@ class Publisher:
         full: list[tuple[Actor, AnyDelivery]] = []
         refused: list[str] = []
         for actor, delivery in routed:
-            match self._offer(actor, delivery):
-                case _Offered.REFUSED:
-                    refused.append(actor.name)
-                case _Offered.TO_WAIT:
-                    full.append((actor, delivery))
-                case _Offered.SETTLED:
-                    pass
+            offered = self._offer(actor, delivery)
+            if offered is _Offered.TO_WAIT:
+                full.append((actor, delivery))
+            elif offered is _Offered.REFUSED:
+                refused.append(actor.name)
         return full, refused
 
     def _route(self, envelope: Envelope[Any], receipt: Receipt) -> list[tuple[Actor, AnyDelivery]]:
@@ -128,18 +126,24 @@ class Publisher:
             settings = actor.settings
             if envelope.priority not in settings.priorities:
                 continue
-            if settings.when is not None and not _ask_user(settings.when, envelope.event, actor, "predicate (when=)"):
+            when = settings.when
+            if when is not None and not _ask_user(when, envelope.event, actor, "predicate (when=)", bool):
                 continue
             routed.append((actor, self.new_delivery(actor, envelope, receipt)))
         return routed
+
+    def matching(self, envelope: Envelope[Any]) -> list[Actor]:
+        """Give the actors that *envelope* would go to, for those who want to know before they act."""
+        return [actor for actor, _ in self._route(envelope, Receipt())]
 
     def new_delivery(self, actor: Actor, envelope: Envelope[Any], receipt: Receipt | None) -> AnyDelivery:
         """Make the delivery of *envelope* to *actor*, with its key."""
         delivery: AnyDelivery = Delivery(envelope, actor.name, receipt, self._run.next_number())
         if actor.is_keyed:
-            delivery.key = _ask_user(actor.key_of, envelope.event, actor, "key function")
+            delivery.key = _ask_user(actor.key_of, envelope.event, actor, "key function", hash)
         if actor.duplicates is not None:
-            delivery.duplicate_key = _ask_user(actor.duplicate_key_of, envelope, actor, "de-duplication key (by=)")
+            by, role = actor.duplicate_key_of, "de-duplication key (by=)"
+            delivery.duplicate_key = _ask_user(by, envelope, actor, role, hash)
         if actor.settings.context == "delivery":
             delivery.context = contextvars.copy_context()
         return delivery
@@ -230,11 +234,13 @@ def own_server(run: Run) -> Server | None:
     return server if server is not None and server.actor.run is run else None
 
 
-def _ask_user(function: Callable[[Any], Any], argument: Any, actor: Actor, role: str) -> Any:
-    """Call a function of the user's while routing."""
+def _ask_user(
+    function: Callable[[Any], Any], argument: Any, actor: Actor, role: str, use: Callable[[Any], object]
+) -> Any:
+    """Call a function of the user's while routing, and try the *use* that will be made of its answer."""
     try:
-        return function(argument)
-    except (
-        Exception
-    ) as error:  # whatever the user's function raises: nothing was accepted, and the publisher learns why
+        answer = function(argument)
+        use(answer)
+    except Exception as error:  # whatever it raises: nothing was accepted, and the publisher learns why
         raise RouteError(actor.name, role) from error
+    return answer

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, final
 
 import anyio
+import anyio.lowlevel
 
 from ._outcomes import Rejected
 

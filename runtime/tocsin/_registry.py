@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, final
 
 from tocsin_supervisors import RestartIntensity, Strategy
 
-from ._settings import Settings
+from ._settings import settings_of
 from ._subscription import Subscription, subscription_of_actor, subscription_of_handler
-from .exceptions import BusNotRunning, DuplicateName, InvalidHandler
+from .exceptions import BusAlreadyRunning, BusNotRunning, DuplicateName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,6 +25,9 @@ C = TypeVar("C", bound=type)
 class Registrar(Protocol):
     """What a registry needs to know of a running bus."""
 
+    def check_thread(self) -> None:
+        """Raise WrongThread unless this is the thread that runs the bus."""
+
     async def start_actor(self, subscription: Subscription) -> None:
         """Start the actor of a subscription made while running, and route events to it."""
 
@@ -34,19 +38,23 @@ class Registrar(Protocol):
         """Stop the actor of a subscription and take back what it had not handled."""
 
 
-class Registry:
+class Registry(ABC):
     """The part of `EventBus` and `Group` that declares subscribers. All options are those of `Settings`."""
 
     def __init__(self, name: str, *, strategy: Strategy, intensity: RestartIntensity) -> None:
+        if not isinstance(strategy, Strategy):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may not check types
+            raise TypeError(f"strategy={strategy!r}: must be one of {', '.join(map(str, Strategy))}")
+        if not isinstance(intensity, RestartIntensity):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"intensity={intensity!r}: must be a RestartIntensity(max_restarts, period), or None")
         self.name = name
         self.strategy = strategy
         self.intensity = intensity
         self.members: list[Subscription | Group] = []  # in the order of declaration: started in it, stopped in reverse
 
     @property
+    @abstractmethod
     def bus(self) -> EventBus:
         """The bus that all this belongs to."""
-        raise NotImplementedError
 
     def subscriber(self, *interests: type | str, **options: Unpack[Options]) -> Callable[[H], H]:
         """Subscribe the decorated function to *interests*: event classes (subclasses included), topic patterns, or
@@ -79,32 +87,34 @@ class Registry:
     ) -> Subscription:
         """Subscribe a function, a bound method or a callable object, and give the handle.
 
-        Before the bus runs; then use `subscribe_now`.
+        Before the bus runs, or after; while it runs, raise BusAlreadyRunning: use `subscribe_now` then.
         """
         self._refuse_while_running("subscribe_now")
-        return self._declare(subscription_of_handler(self, Settings(**options), handler, interests))
+        return self._declare(subscription_of_handler(self, settings_of(options), handler, interests))
 
     def subscribe_actor(
         self, factory: Callable[[], Any], *, of: type | None = None, **options: Unpack[Options]
     ) -> Subscription:
         """Subscribe an actor class, or a factory for one: `partial(Class, …)`, or any function with `of=Class`."""
         self._refuse_while_running("subscribe_actor_now")
-        return self._declare(subscription_of_actor(self, Settings(**options), factory, of))
+        return self._declare(subscription_of_actor(self, settings_of(options), factory, of))
 
     async def subscribe_now(
         self, handler: Callable[..., Any], *interests: type | str, **options: Unpack[Options]
     ) -> Subscription:
         """Subscribe while the bus runs: events published after this has returned are delivered.
 
-        Raise ChildStartError if the actor does not start; then nothing is subscribed. Cancelled, nothing is subscribed.
+        Raise ChildStartError if the actor does not start, BusNotRunning before the bus runs, BusClosed when it stops;
+        then nothing is subscribed. Cancelled, nothing is subscribed. Not for `started()` of an actor: others start
+        after it has returned.
         """
-        return await self._declare_now(subscription_of_handler(self, Settings(**options), handler, interests))
+        return await self._declare_now(subscription_of_handler(self, settings_of(options), handler, interests))
 
     async def subscribe_actor_now(
         self, factory: Callable[[], Any], *, of: type | None = None, **options: Unpack[Options]
     ) -> Subscription:
         """Subscribe an actor class while the bus runs; see `subscribe_now` and `subscribe_actor`."""
-        return await self._declare_now(subscription_of_actor(self, Settings(**options), factory, of))
+        return await self._declare_now(subscription_of_actor(self, settings_of(options), factory, of))
 
     def group(
         self, name: str, *, strategy: Strategy = Strategy.ONE_FOR_ONE, intensity: RestartIntensity | None = None
@@ -113,11 +123,12 @@ class Registry:
         restart intensity.
         """
         self._refuse_while_running(None)
+        if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may not check types
+            raise TypeError(f"name={name!r}: the name of a group is a text that is not empty")
         group = Group(
             self, name, strategy=strategy, intensity=intensity if intensity is not None else default_intensity()
         )
-        if name in self.bus.group_names():
-            raise DuplicateName(name, "group")
+        self._refuse_duplicate(name)
         self.members.append(group)
         return group
 
@@ -142,6 +153,7 @@ class Registry:
             return
         registrar = self.bus.registrar
         if registrar is not None:
+            registrar.check_thread()
             await registrar.end_actor(subscription)
         if subscription in self.members:
             self.members.remove(subscription)
@@ -151,18 +163,26 @@ class Registry:
         registrar = self.bus.registrar
         if registrar is None:
             raise BusNotRunning(f"bus {self.bus.name!r} is not running: its actors start with it")
+        registrar.check_thread()
         await registrar.restart_actor(subscription)
 
     def _declare(self, subscription: Subscription) -> Subscription:
-        if subscription.name in self.bus.subscriptions:
-            raise DuplicateName(subscription.name, "subscription")
+        self._refuse_duplicate(subscription.name)
         self.members.append(subscription)
         return subscription
+
+    def _refuse_duplicate(self, name: str) -> None:
+        # Groups and actors are both children of supervisors: reports and statistics tell them apart by name alone.
+        if name in self.bus.subscriptions:
+            raise DuplicateName(name, "subscription")
+        if name in self.bus.group_names():
+            raise DuplicateName(name, "group")
 
     async def _declare_now(self, subscription: Subscription) -> Subscription:
         registrar = self.bus.registrar
         if registrar is None:
             raise BusNotRunning(f"bus {self.bus.name!r} is not running: use subscribe() before it does")
+        registrar.check_thread()
         self._declare(subscription)
         try:
             await registrar.start_actor(subscription)
@@ -174,7 +194,7 @@ class Registry:
     def _refuse_while_running(self, instead: str | None) -> None:
         if self.bus.registrar is not None:
             hint = f"use `await {instead}(…)`" if instead else "declare groups before the bus runs"
-            raise InvalidHandler(f"bus {self.bus.name!r} is running: {hint}")
+            raise BusAlreadyRunning(f"bus {self.bus.name!r} is running: {hint}")
 
 
 def default_intensity() -> RestartIntensity:

@@ -5,19 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, final
 
 import anyio
+import anyio.lowlevel
 from attrs import frozen
 
+from tocsin_supervisors import DeadLetterReason
+
 from ._envelope import Envelope
-from ._outcomes import RejectReason
+from ._lifecycle import may_publish
 from ._presence import Presence
+from ._publishing import own_server
 from ._receipt import Receipt, open_receipt
-from ._undertaker import UNDELIVERABLE
 from ._waiting import WaitingPublisher
+from .exceptions import TocsinError, WouldDeadlock
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from tocsin_supervisors import DeadLetter
+    from tocsin_supervisors import Conditions, DeadLetter, DeadLetterOffice
 
     from ._actor import Actor
     from ._run import Run
@@ -38,23 +42,35 @@ class ReplayReport:
     """One for each replayed letter: await `settled()` to learn how it ended this time."""
 
 
+def choose(office: DeadLetterOffice[Any], ids: Iterable[int] | None, conditions: Conditions) -> list[DeadLetter[Any]]:
+    """Give the letters that meet *conditions* and whose number is among *ids*, oldest first."""
+    if ids is None:
+        return office.list(**conditions)
+    limit = conditions.pop("limit", None)
+    wanted = frozenset(ids)
+    chosen = [letter for letter in office.list(**conditions) if letter.id in wanted]
+    return chosen[: len(office.list(limit=limit))]  # which checks the limit, too
+
+
 async def replay(run: Run, letters: Sequence[DeadLetter[Any]], *, rate: float | None, dry_run: bool) -> ReplayReport:
     """Replay *letters* one after the other, *rate* of them a second at most. See `EventBus.replay`."""
     replayed: list[int] = []
     receipts: list[Receipt] = []
     refused: list[tuple[int, str]] = []
     next_at = run.now()
+    await anyio.lowlevel.checkpoint()
     for letter in letters:
+        if not dry_run:
+            await anyio.sleep(max(0.0, next_at - run.now()))
+        # Looked at only now: much may have happened meanwhile.
         why_not = _refusal(run, letter)
         if why_not is None and not dry_run:
-            await anyio.sleep(max(0.0, next_at - run.now()))
             next_at = run.now() + (0.0 if rate is None else 1.0 / rate)
-            receipt = await _replay_one(run, letter)
-            if receipt is not None:
+            receipt = Receipt()
+            why_not = await _replay_one(run, letter, receipt)
+            if why_not is None:
                 replayed.append(letter.id)
                 receipts.append(receipt)
-                continue
-            why_not = "it was taken by another replay or purged, or its subscription ended meanwhile"
         if why_not is not None:
             refused.append((letter.id, why_not))
     return ReplayReport(
@@ -67,10 +83,12 @@ async def replay(run: Run, letters: Sequence[DeadLetter[Any]], *, rate: float | 
 
 def _refusal(run: Run, letter: DeadLetter[Any]) -> str | None:
     """Say why *letter* cannot be replayed now, or None."""
-    if letter.subscription == UNDELIVERABLE:
-        event: object = letter.event
-        routed = run.router.route(type(event), letter.topic)
-        return None if routed else "still no subscription matches it"
+    if not may_publish(run.phase, from_handler=own_server(run) is not None):
+        return f"the bus is {run.phase}"
+    if letter.id not in run.office:
+        return "it was purged, evicted, or taken by another replay"
+    if letter.reason is DeadLetterReason.UNDELIVERABLE:
+        return None
     actor = run.actors.get(letter.subscription)
     if actor is None:
         return f"there is no subscription {letter.subscription!r} any more"
@@ -79,41 +97,58 @@ def _refusal(run: Run, letter: DeadLetter[Any]) -> str | None:
     return None
 
 
-async def _replay_one(run: Run, letter: DeadLetter[Any]) -> Receipt | None:
-    """Move one letter from the office to the mailbox. Whatever goes wrong, it is back in the office."""
-    if letter.id not in run.office:
-        return None
+async def _replay_one(run: Run, letter: DeadLetter[Any], receipt: Receipt) -> str | None:
+    """Move one letter from the office to the mailbox, or say why not. Whatever goes wrong, it is back in the office."""
     run.office.take(letter.id)
-    receipt = Receipt()
+    is_moved = False
     try:
         envelope = _envelope_of(run, letter)
-        if letter.subscription == UNDELIVERABLE:
-            return await run.publisher.publish(envelope, receipt)
-        accepted = await _offer(run, run.actors[letter.subscription], envelope, letter, receipt)
-    except BaseException:
-        if not receipt.accepted:
+        if letter.reason is DeadLetterReason.UNDELIVERABLE:
+            why_not = await _publish(run, envelope, receipt)
+        else:
+            why_not = await _offer(run, run.actors[letter.subscription], envelope, letter, receipt)
+        is_moved = why_not is None
+    except TocsinError as error:
+        why_not = None if receipt.accepted else str(error)
+    finally:
+        if not is_moved and not receipt.accepted:
             run.office.put_back(letter)
-        raise
-    if not accepted:
-        run.office.put_back(letter)
-        return None
-    return receipt
+    return why_not
 
 
-async def _offer(run: Run, actor: Actor, envelope: Envelope[Any], letter: DeadLetter[Any], receipt: Receipt) -> bool:
-    """Put a delivery with attempts counted anew into the mailbox of *actor*, waiting for room."""
-    open_receipt(receipt, envelope.id, [actor.name])
+async def _publish(run: Run, envelope: Envelope[Any], receipt: Receipt) -> str | None:
+    """Publish the event of a letter that nobody matched once more."""
+    if not run.publisher.matching(envelope):
+        return "still no subscription matches it"
+    await run.publisher.publish(envelope, receipt)
+    return None
+
+
+async def _offer(
+    run: Run, actor: Actor, envelope: Envelope[Any], letter: DeadLetter[Any], receipt: Receipt
+) -> str | None:
+    """Put a delivery with attempts counted anew into the mailbox of *actor*, waiting for room; or say why not."""
+    server = own_server(run)
+    waits = server if server is not None and server.task_id == anyio.get_current_task().id else None
     delivery = run.publisher.new_delivery(actor, envelope, receipt)
     delivery.replayed = letter
-    actor.routed(delivery)
     if actor.mailbox.has_room:
+        open_receipt(receipt, envelope.id, [actor.name])
+        actor.routed(delivery)
         actor.mailbox.put(delivery)
         actor.accepted(delivery)
-        return True
-    waiting = WaitingPublisher(run.now, from_handler=False)
+        return None
+    if waits is not None and (cycle := run.waits.cycle(waits.actor, [actor])) is not None:
+        raise WouldDeadlock(cycle)
+    open_receipt(receipt, envelope.id, [actor.name])
+    actor.routed(delivery)
+    waiting = WaitingPublisher(run.now, from_handler=server is not None)
     waiting.wait_for(actor, delivery, None)
-    await waiting.wait()
-    return actor.name in receipt.accepted and RejectReason.CLOSED not in waiting.refused.values()
+    with run.waits.entered(waits, lambda: (actor,)):
+        await waiting.wait()
+    if actor.name in waiting.refused:
+        return f"while it waited for room, the bus or its subscription ended ({waiting.refused[actor.name].value})"
+    return None  # also when its actor was parked meanwhile: then there is a new letter, with this one's history
 
 
 def _envelope_of(run: Run, letter: DeadLetter[Any]) -> Envelope[Any]:

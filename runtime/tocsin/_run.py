@@ -11,13 +11,22 @@ import itertools
 import secrets
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, final
 
 import anyio
 
 import tocsin_supervisors as supervision
-from tocsin_supervisors import ChildNotFound, ChildSpec, Supervisor
+from tocsin_supervisors import (
+    ChildNotFound,
+    ChildRestarting,
+    ChildRunning,
+    ChildSpec,
+    RestartPolicy,
+    Supervisor,
+    SupervisorNotRunning,
+)
 
 from ._actor import Actor
 from ._backends import monotonic_clock
@@ -36,6 +45,7 @@ from ._router import Router
 from ._threads import ThreadBox
 from ._undertaker import Undertaker
 from ._waits import Waits
+from .exceptions import BusClosed, WrongThread
 
 if TYPE_CHECKING:
     from tocsin_supervisors import ChildContext
@@ -88,6 +98,13 @@ class Run:
         self.root = self._tree(bus, shutdown_deadline)
 
     # ── small things that many ask for ──
+
+    def check_thread(self) -> None:
+        """Raise WrongThread unless this is the thread that runs the bus."""
+        if threading.get_ident() != self.thread:
+            raise WrongThread(
+                f"bus {self.name!r} runs in another thread: only publish_from_thread may be called from here"
+            )
 
     def wall_now(self) -> datetime:
         """Give the wall clock, for people: nothing is timed by it."""
@@ -152,6 +169,8 @@ class Run:
             start,
             restart=settings.restart,
             grace_period=settings.grace_period,
+            # `stopping()` has the grace period for itself, and a second to come to it.
+            cleanup_period=1.0 + (settings.grace_period if subscription.has_stopping else 0.0),
             start_timeout=settings.start_timeout,
             backoff=settings.backoff,
             suspension=settings.suspension,
@@ -165,7 +184,9 @@ class Run:
         match report:
             case supervision.ChildParked(child=child):
                 self._went_down(child, Presence.PARKED)
-            case supervision.ChildFinished(child=child) | supervision.ChildRemoved(child=child):
+            case supervision.ChildFinished(child=child) if self._stays_down(child):
+                self._went_down(child, Presence.GONE)
+            case supervision.ChildRemoved(child=child):
                 self._went_down(child, Presence.GONE)
             case supervision.SupervisorStopping(supervisor=self.root.name):
                 self.enter(Phase.STOPPING)
@@ -173,6 +194,10 @@ class Run:
                 pass
         self.log.lifecycle(report)
         self.report(report)
+
+    def _stays_down(self, name: str) -> bool:
+        """Say whether an actor that finished is not started again; a permanent one is, and its mailbox waits for it."""
+        return name in self.actors and self.actors[name].settings.restart is not RestartPolicy.PERMANENT
 
     def _went_down(self, name: str, presence: Presence) -> None:
         actor = self.actors.get(name)
@@ -194,10 +219,22 @@ class Run:
         self.router.remove(actor)
         try:
             await self._supervisors[subscription.registry].start_child(spec, keep=True)
+        except SupervisorNotRunning as error:
+            self._close_account(actor)
+            raise BusClosed(self.name, str(self.phase)) from error
         except BaseException:
-            del self.actors[subscription.name]
+            self._close_account(actor)
             raise
         self.router.add(actor)
+
+    def _close_account(self, actor: Actor) -> None:
+        """Let go of an actor for good. What somebody replayed to it meanwhile becomes letters again."""
+        actor.went_down(Presence.GONE)
+        actor.bury_queue()
+        self.absent.discard(actor)
+        self.log.forget(actor.name)
+        if self.actors.pop(actor.name, None) is not None:
+            self.gone = add_up([self.gone, actor.ledger()])
 
     async def end_actor(self, subscription: Subscription) -> None:
         """Stop the actor of *subscription*; what it had not handled is returned."""
@@ -212,18 +249,11 @@ class Run:
             await done.wait()
 
     async def _end_actor(self, actor: Actor, done: anyio.Event) -> None:
-        supervisor = self._supervisors[actor.subscription.registry]
         try:
-            await supervisor.terminate_child(actor.name)
-            await supervisor.delete_child(actor.name)
-        except (ChildNotFound, supervision.SupervisorNotRunning):
-            pass  # a temporary one that has ended by itself, or the group is just being restarted or given up
+            await _delete_child(self._supervisors[actor.subscription.registry], actor.name)
         finally:
             actor.take_back_everything(RejectReason.UNSUBSCRIBED)
-            actor.went_down(Presence.GONE)
-            self.absent.discard(actor)  # it may have been parked
-            if self.actors.pop(actor.name, None) is not None:
-                self.gone = add_up([self.gone, actor.ledger()])
+            self._close_account(actor)
             if actor.subscription in actor.subscription.registry.members:
                 actor.subscription.registry.members.remove(actor.subscription)
             done.set()
@@ -233,12 +263,8 @@ class Run:
             self.router.remove(actor)
 
     async def restart_actor(self, subscription: Subscription) -> None:
-        """Start a parked or ended actor again, and route to it if that had ended."""
-        actor = self.actors[subscription.name]
-        was_gone = actor.presence is Presence.GONE
+        """Start a parked or ended actor again."""
         await self._supervisors[subscription.registry].restart_child(subscription.name)
-        if was_gone:
-            self.router.add(actor)
 
     # ── phases ──
 
@@ -271,12 +297,11 @@ class Run:
 
         True: nothing is left.
 
-        A second call with a shorter limit shortens the wait of the first; a stop ends it.
+        A stop ends the wait, and so does a shorter limit of it.
         """
         self.enter(Phase.DRAINING)
         if self.is_idle():
             self.drained.set()
-        self.shorten_drains(limit)
         with anyio.CancelScope(deadline=self.now() + limit) as scope:
             self._drains.add(scope)
             try:
@@ -294,3 +319,23 @@ class Run:
         """End everything that has not ended; give what had been accepted, in the order of acceptance."""
         left = [each for actor in self.actors.values() for each in actor.take_back_everything(RejectReason.CLOSED)]
         return sorted(left, key=lambda delivery: delivery.number)
+
+
+async def _delete_child(supervisor: Supervisor, name: str) -> None:
+    """Have a child down and forgotten, whatever its supervisor is doing at the moment."""
+    while True:
+        try:
+            with suppress(SupervisorNotRunning):  # then it is down, or being brought down
+                await supervisor.terminate_child(name)
+            await supervisor.delete_child(name)
+        except ChildNotFound:
+            return  # a temporary one that has ended by itself
+        except (ChildRunning, ChildRestarting):
+            continue  # its group was down before, and is up again
+        except SupervisorNotRunning:
+            if supervisor.state == "stopping":
+                await supervisor.stop()  # asks for nothing new: it waits until all are down, or hang for good
+                if supervisor.state == "stopping":
+                    return
+        else:
+            return

@@ -8,26 +8,26 @@ uncounted, when we are being stopped. Everything between two awaits is one step.
 
 from __future__ import annotations
 
-import inspect
 import math
-from typing import TYPE_CHECKING, Any, final
+from collections.abc import AsyncGenerator, Awaitable, Coroutine, Generator
+from typing import TYPE_CHECKING, Any, assert_never, final
 
 import anyio
 import anyio.lowlevel
 
-from tocsin_supervisors import DeadLetterReason, Failure, safe_repr
+from tocsin_supervisors import DeadLetterReason, Failure, ForeignCancellation, safe_repr
 
-from ._aftermath import attempt_failed
+from ._aftermath import CrashActor, attempt_failed, bad_result
 from ._context import current_server
 from ._judgement import AttemptTimedOut, Deadly, Failed, Interrupted, judge
 from .exceptions import FinishActor
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
     from ._actor import Actor
     from ._delivery import AnyDelivery
     from ._invocation import Invoke
+
+_NEVER_RUN = (Awaitable, Generator, AsyncGenerator)  # results that stand for work which nobody would do
 
 SLICE = 32  # deliveries in a row without giving others a turn: the fairness bound for handlers that never wait
 
@@ -40,7 +40,7 @@ class Server:
 
     def __init__(self, actor: Actor, *, may_probe: bool) -> None:
         self.actor = actor
-        self._invoke: Invoke = _not_yet
+        self._invoke: Invoke  # once it serves
         self._may_probe = may_probe
         self.delivery: AnyDelivery | None = None
         self.task_id = 0
@@ -80,6 +80,7 @@ class Server:
         actor.in_flight[delivery] = None
         self.delivery = delivery
         delivery.attempt += 1
+        delivery.interrupted = False
         delivery.missed, actor.missed = actor.missed, 0
         limit = actor.settings.timeout
         delivery.deadline = math.inf if limit is None else now + limit
@@ -105,43 +106,46 @@ class Server:
                 return await self._invoke(delivery), None
         except BaseException as error:  # judged in `_raised`, which raises again what is not ours to keep
             return None, error
+        if self.actor.run.now() < delivery.deadline:
+            # Handlers can reach the scope around them, by the backend's own means, and so can strangers.
+            return None, ForeignCancellation("a stranger to the runtime cancelled the scope of the attempt")
         return None, AttemptTimedOut(f"no result within {self.actor.settings.timeout} s")
 
     def _returned_normally(self, delivery: AnyDelivery, answer: Any) -> None:
         actor = self.actor
-        if actor.is_stopping and anyio.current_effective_deadline() == -math.inf:
+        if actor.may_be_cut and _is_cut():
             # It swallowed our cancellation: too late to count, the delivery was being taken back.
             actor.interrupted(delivery)
-        elif inspect.isawaitable(answer) or inspect.isgenerator(answer) or inspect.isasyncgen(answer):
+        elif answer is not None and issubclass(type(answer), _NEVER_RUN):
             self._refuse_result(delivery, answer)
         else:
             actor.handled(delivery, answer)
 
     def _refuse_result(self, delivery: AnyDelivery, answer: Any) -> None:
         """The handler gave back something that was never run: it did nothing yet, so it cannot count as handled."""
-        if inspect.iscoroutine(answer) or inspect.isgenerator(answer):
+        shown = safe_repr(answer)
+        if isinstance(answer, Coroutine | Generator):
             answer.close()
         error = TypeError(
-            f"the handler of {self.actor.name!r} returned {safe_repr(answer)}, which nobody would run: "
-            "await it, or return a value"
+            f"the handler of {self.actor.name!r} returned {shown}, which nobody would run: await it, or return a value"
         )
-        self.actor.missed += delivery.missed
-        self.actor.bury(delivery, DeadLetterReason.BAD_HANDLER, Failure.of(error))
+        bad_result(self.actor, delivery, error)
 
     def _raised(self, delivery: AnyDelivery, error: BaseException) -> None:
         actor = self.actor
-        if isinstance(error, FinishActor):
+        if issubclass(type(error), FinishActor):  # not isinstance: it may lie about its class
             actor.handled(delivery, None)
             actor.end_incarnation(error)
             return
         overdue = actor.run.now() >= delivery.deadline
-        judgement = judge(error, actor.run.cancelled, stopping=actor.is_stopping, overdue=overdue)
+        stopping = actor.may_be_cut
+        judgement = judge(error, actor.run.cancelled, stopping=stopping, cut=stopping and _is_cut(), overdue=overdue)
         match judgement:
             case Interrupted(error=raised):
                 actor.interrupted(delivery)
                 if raised is not None:
                     actor.run.log.stop_error(actor, Failure.of(raised))
-                if isinstance(error, actor.run.cancelled):
+                if issubclass(type(error), actor.run.cancelled):
                     raise error
             case Failed():
                 attempt_failed(actor, delivery, judgement)
@@ -149,6 +153,8 @@ class Server:
                 actor.interrupted(delivery)
                 actor.end_incarnation(deadly)
                 raise deadly
+            case _:
+                assert_never(judgement)
 
 
 async def serve_all(first: Server, invoke: Invoke) -> None:
@@ -158,10 +164,29 @@ async def serve_all(first: Server, invoke: Invoke) -> None:
     if not others:
         await first.serve(invoke)
         return
-    async with anyio.create_task_group() as group:
-        for server in (first, *others):
-            group.start_soon(server.serve, invoke, name=f"{server.actor.name}: server")
+    deadly: list[BaseException] = []
+
+    async def serve(server: Server) -> None:
+        try:
+            await server.serve(invoke)
+        except actor.run.cancelled:
+            if not actor.is_stopping:
+                # The task group takes no notice of it, and the actor would go on with a server less, or without any.
+                actor.end_incarnation(CrashActor(f"{actor.name}: a stranger cancelled one of its servers"))
+            raise
+        except BaseException as error:  # raised again below: asyncio stops its loop when a task raises SystemExit
+            deadly.append(error)
+            group.cancel_scope.cancel()
+
+    try:
+        async with anyio.create_task_group() as group:
+            for server in (first, *others):
+                group.start_soon(serve, server, name=f"{actor.name}: server")
+    finally:
+        if deadly:
+            raise deadly[0]  # also in the place of a cancellation: it is what must not get lost
 
 
-def _not_yet(delivery: AnyDelivery) -> Awaitable[Any]:
-    raise AssertionError(f"{delivery!r} before the handler was there")
+def _is_cut() -> bool:
+    """Say whether the running task was cancelled, wherever it is told of it."""
+    return anyio.current_effective_deadline() == -math.inf

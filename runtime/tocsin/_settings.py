@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Literal, TypedDict, final
@@ -44,6 +45,13 @@ class Options(TypedDict, total=False):
     context: Literal["actor", "delivery"]
 
 
+def _name(instance: object, attribute: Attribute[Any], value: object) -> None:
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{attribute.name}={value!r}: must be a text, or None for the name of the handler")
+    if value == "":
+        raise ValueError(f"{attribute.name}='': must not be empty, it is how the subscription is addressed")
+
+
 def _whole_number(instance: object, attribute: Attribute[Any], value: object) -> None:
     if type(value) is not int or value < 1:
         raise ValueError(f"{attribute.name}={value!r}: must be a whole number of at least 1")
@@ -62,8 +70,8 @@ def _time_limit(instance: object, attribute: Attribute[Any], value: object) -> N
 
 
 def _function(instance: object, attribute: Attribute[Any], value: object) -> None:
-    if value is not None and not callable(value):
-        raise TypeError(f"{attribute.name}={value!r}: must be a function of the event, or None")
+    if value is not None and (not callable(value) or inspect.iscoroutinefunction(value)):
+        raise TypeError(f"{attribute.name}={value!r}: must be a plain function of the event, or None")
 
 
 def _priorities(value: Iterable[Priority]) -> frozenset[Priority]:
@@ -80,7 +88,7 @@ def _priorities(value: Iterable[Priority]) -> frozenset[Priority]:
 class Settings:
     """The options of one subscription. All durations are seconds."""
 
-    name: str | None = field(default=None, validator=validators.optional(validators.instance_of(str)))
+    name: str | None = field(default=None, validator=_name)
     """How the subscription is addressed in reports, statistics, `ask` and `replay`; by default the name of the handler.
     """
     when: Callable[[Any], bool] | None = field(default=None, validator=_function)
@@ -102,7 +110,10 @@ class Settings:
     retry: RetryPolicy = field(factory=RetryPolicy, validator=validators.instance_of(RetryPolicy))
     """How often and when a failed delivery is attempted again."""
     timeout: float | None = field(default=30.0, validator=_time_limit)
-    """The time limit of one attempt. 30 s: long enough for slow I/O, and a hang is noticed the same minute."""
+    """The time limit of one attempt. 30 s: long enough for slow I/O, and a hang is noticed the same minute.
+
+    A plain function runs in a thread, which nobody can stop: its result stands, however late.
+    """
     restart: RestartPolicy = field(default=RestartPolicy.PERMANENT, validator=validators.instance_of(RestartPolicy))
     """Whether the actor is started again after it ended; OTP's three policies."""
     intensity: RestartIntensity = field(factory=RestartIntensity, validator=validators.instance_of(RestartIntensity))
@@ -156,3 +167,12 @@ class Settings:
             raise ValueError(
                 "overflow=Coalesce(by=…) and key=… exclude each other: coalescing keeps one event per key anyway"
             )
+
+
+def settings_of(options: Options) -> Settings:
+    """Make the settings from keyword options; raise TypeError, naming what is allowed, for one that does not exist."""
+    unknown = options.keys() - Options.__optional_keys__
+    if unknown:
+        allowed = ", ".join(sorted(Options.__optional_keys__))
+        raise TypeError(f"unknown option of a subscription: {', '.join(sorted(unknown))}; allowed are {allowed}")
+    return Settings(**options)

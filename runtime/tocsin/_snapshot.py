@@ -28,6 +28,7 @@ def snapshot(bus: EventBus, run: Run | None) -> BusStatistics:
             subscriptions=MappingProxyType({}),
             tree=None,
             dead_letters=len(bus.dead_letters),
+            dead_letters_evicted=bus.dead_letters.evicted,
             reports_lost=0,
             observer_errors=0,
         )
@@ -43,6 +44,7 @@ def snapshot(bus: EventBus, run: Run | None) -> BusStatistics:
         subscriptions=MappingProxyType({name: _of_actor(actor, nodes.get(name)) for name, actor in run.actors.items()}),
         tree=tree,
         dead_letters=len(bus.dead_letters),
+        dead_letters_evicted=bus.dead_letters.evicted,
         reports_lost=0 if run.reporter is None else run.reporter.lost,
         observer_errors=0 if run.reporter is None else run.reporter.errors,
     )

@@ -61,6 +61,8 @@ class BusStatistics:
     """The supervision tree; None before the first run."""
     dead_letters: int
     """Letters in the office now."""
+    dead_letters_evicted: int
+    """Letters that the office had to let go of, because it was full: they cannot be replayed."""
     reports_lost: int
     """Reports that the observer was too slow for."""
     observer_errors: int

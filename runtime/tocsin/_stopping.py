@@ -28,7 +28,7 @@ class ReturnedDelivery:
     attempts: int
     """How many attempts had failed before."""
     was_in_flight: bool
-    """True: its handler was running when the bus stopped, and may have done part of its work."""
+    """True: its handler was running when it was stopped, and may have done part of its work."""
 
     @property
     def event(self) -> Any:
@@ -88,18 +88,18 @@ class Stopper:
         """Take back what is left and write the report. Idempotent: the first one counts."""
         if self.report is None:
             self._run.enter(Phase.STOPPED)
-            in_flight = {delivery for actor in self._run.actors.values() for delivery in actor.in_flight}
-            returned = tuple(_returned(each, each in in_flight) for each in self._run.take_back_everything())
+            hanging = {delivery for actor in self._run.actors.values() for delivery in actor.in_flight}
+            returned = tuple(_returned(each, hangs=each in hanging) for each in self._run.take_back_everything())
             self.report = StopReport(returned=returned, unstopped=() if stop is None else stop.unstopped)
             self._stopped.set()
         return self.report
 
 
-def _returned(delivery: AnyDelivery, was_in_flight: bool) -> ReturnedDelivery:
+def _returned(delivery: AnyDelivery, *, hangs: bool) -> ReturnedDelivery:
     return ReturnedDelivery(
         envelope=delivery.envelope,
         subscription=delivery.subscription,
-        # The attempt that was interrupted did not fail.
-        attempts=delivery.attempt - was_in_flight,
-        was_in_flight=was_in_flight,
+        # An attempt that was interrupted is not counted any more; one that still runs did not fail.
+        attempts=delivery.attempt - hangs,
+        was_in_flight=hangs or delivery.interrupted,
     )

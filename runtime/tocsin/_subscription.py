@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, final
 
 from ._handlers import check_interests, inspect_actor, inspect_handler
-from .exceptions import InvalidHandler
+from .exceptions import BusNotRunning, InvalidHandler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +52,11 @@ class Subscription:
         """True for actor classes, whose state a failure may have damaged."""
         return self.actor_plan is not None
 
+    @property
+    def has_stopping(self) -> bool:
+        """True for actor classes with a `stopping()`."""
+        return self.actor_plan is not None and self.actor_plan.stopping is not None
+
     async def unsubscribe(self) -> None:
         """End the subscription: it matches nothing more, its actor stops within its grace period, what it had not
         handled is returned.
@@ -70,13 +75,21 @@ class Subscription:
         await self.registry.restart(self)
 
     def statistics(self) -> SubscriptionStatistics:
-        """Give a frozen snapshot of the counters and gauges of the current or last run."""
-        return self.registry.bus.statistics().subscriptions[self.name]
+        """Give a frozen snapshot of the counters and gauges of the current or last run; raise BusNotRunning if there
+        was none with it.
+        """
+        found = self.registry.bus.statistics().subscriptions.get(self.name)
+        if found is None:
+            raise BusNotRunning(
+                f"subscription {self.name!r} has no statistics: its bus has not run with it, or it was unsubscribed"
+            )
+        return found
 
     def __repr__(self) -> str:
         kind = "actor" if self.is_stateful else "handler"
         wanted = ", ".join(each if isinstance(each, str) else each.__qualname__ for each in self.interests)
-        return f"<Subscription {self.name}: {kind} for {wanted}>"
+        ended = "" if self in self.registry.members else ", ended"
+        return f"<Subscription {self.name}: {kind} for {wanted}{ended}>"
 
 
 def _nothing() -> None:

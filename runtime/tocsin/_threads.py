@@ -44,7 +44,11 @@ class ThreadBox:
             self._posts.append((publish, future))
             ring, self._woken = not self._woken, True
         if ring:
-            self._wake()
+            try:
+                self._wake()
+            except RuntimeError:
+                # The loop has ended between the lines above and this one, or without closing us.
+                self.close()
         return future
 
     def _rang(self) -> None:
@@ -69,7 +73,8 @@ class ThreadBox:
         with self._lock:
             self._closed = True
         for _, future in self._take_all():
-            future.set_exception(BusClosed(self._bus, "stopped"))
+            if future.set_running_or_notify_cancel():
+                future.set_exception(BusClosed(self._bus, "stopped"))
 
     def _take_all(self) -> list[tuple[Callable[[], Awaitable[Receipt]], Future[Receipt]]]:
         with self._lock:

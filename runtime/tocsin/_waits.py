@@ -23,7 +23,8 @@ class Waits:
     __slots__ = ("_waiting",)
 
     def __init__(self) -> None:
-        self._waiting: dict[Server, Callable[[], Iterable[Actor]]] = {}  # server → whom it still waits for
+        # Server → whom it still waits for, asked anew each time. More than one: its handler publishes from threads.
+        self._waiting: dict[Server, list[Callable[[], Iterable[Actor]]]] = {}
 
     @contextmanager
     def entered(self, server: Server | None, actors: Callable[[], Iterable[Actor]]) -> Generator[None, None, None]:
@@ -34,16 +35,24 @@ class Waits:
         if server is None:
             yield
             return
-        self._waiting[server] = actors
+        own = self._waiting.setdefault(server, [])
+        own.append(actors)
         try:
             yield
         finally:
-            del self._waiting[server]
+            own.remove(actors)
+            if not own:
+                del self._waiting[server]
 
     def cycle(self, newcomer: Actor, targets: Iterable[Actor]) -> tuple[str, ...] | None:
         """Give the names along the cycle that *newcomer* would close by waiting for *targets*, or None."""
         waits: dict[Actor, list[frozenset[Actor]]] = {}
-        for server, actors in self._waiting.items():
-            waits.setdefault(server.actor, []).append(frozenset(actors()))
-        cycle = closing_cycle(waits, lambda actor: actor.settings.concurrency, newcomer, targets)
+        for server, own in self._waiting.items():
+            waits.setdefault(server.actor, []).append(frozenset(actor for actors in own for actor in actors()))
+        cycle = closing_cycle(waits, _servers, newcomer, targets)
         return None if cycle is None else tuple(actor.name for actor in cycle)
+
+
+def _servers(actor: Actor) -> int:
+    """Tell how many servers of *actor* take deliveries: one while it is on probation."""
+    return 1 if actor.health.on_probation else actor.settings.concurrency

@@ -86,7 +86,7 @@ class BusClosed(BusNotRunning):
 
 
 class BusAlreadyRunning(TocsinError, RuntimeError):
-    """A bus was started twice at the same time; it may run again after it has stopped."""
+    """A bus was started twice at the same time, or declared on while it runs; it may, again, after it has stopped."""
 
 
 class WrongThread(TocsinError, RuntimeError):
@@ -108,7 +108,7 @@ class MailboxFull(TocsinError):
         accepted = ", ".join(receipt.accepted) or "nobody"
         super().__init__(
             f"the mailbox of {names} is full; accepted by: {accepted}. "
-            "Await publish() to wait for room, raise mailbox=…, or choose another overflow policy"
+            "Publish again later, raise mailbox=…, or let publishers wait: WaitForRoom() and `await bus.publish`"
         )
         self.subscriptions = tuple(subscriptions)
         self.receipt = receipt

@@ -135,6 +135,10 @@ class ChildSpec:
     )
     """How long it may take to stop: 5 s, for a supervisor no limit of its own. 0 cancels at once, math.inf never."""
 
+    cleanup_period: float = attrs.field(default=1.0, kw_only=True, validator=_seconds)
+    """How long a child with a context may take for its cleanup once it is cancelled, before it is reported as hanging.
+    One without a context has its grace period for that."""
+
     start_timeout: float = attrs.field(
         default=attrs.Factory(_default_start_timeout, takes_self=True), kw_only=True, validator=_seconds
     )

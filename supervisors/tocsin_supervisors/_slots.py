@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ._failures import Failure
 
 OURS = ""  # in the place of a child's id in the key of an alarm of the supervisor itself: no child has it
-HANGS_AFTER = 1.0  # seconds from the cancellation of a child that had its grace period to the report that it hangs
+HANGS_AFTER = 1.0  # seconds from the cancellation of all that is left, at the deadline, to the report of what hangs
 
 
 @final
@@ -100,7 +100,7 @@ class Slot:
         if not cancelled:
             alarms.set((id, Alarm.CANCEL), now + grace)
         elif self.spec.wants_context:
-            alarms.set((id, Alarm.HANGS), now + HANGS_AFTER)
+            alarms.set((id, Alarm.HANGS), now + self.spec.cleanup_period)
         else:
             # What takes no context cannot be told, only cancelled; then its grace period is the time for its cleanup.
             alarms.set((id, Alarm.HANGS), now + grace)

@@ -633,3 +633,17 @@ async def test_two_thousand_crashes_leave_no_object_behind(same: bool) -> None:
 
     left = await _objects_left(2000, child, lambda: crashes)
     assert left < 0.2
+
+
+async def test_a_child_with_a_long_cleanup_is_not_reported_before_its_time_is_up() -> None:
+    async def child(context: ChildContext) -> None:
+        context.started()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(4.0)
+
+    spec = ChildSpec("child", child, grace_period=1.0, cleanup_period=5.0)
+    async with Supervisor("root", [spec]).running() as supervisor:
+        assert (await supervisor.stop()).unstopped == ()
