@@ -112,7 +112,8 @@ class Settings:
     timeout: float | None = field(default=30.0, validator=_time_limit)
     """The time limit of one attempt. 30 s: long enough for slow I/O, and a hang is noticed the same minute.
 
-    A plain function runs in a thread, which nobody can stop: its result stands, however late.
+    A handler that returns normally has handled the delivery, even after it caught the cancellation of its time limit. A
+    plain function runs in a thread, which nobody can stop: its result stands, however late.
     """
     restart: RestartPolicy = field(default=RestartPolicy.PERMANENT, validator=validators.instance_of(RestartPolicy))
     """Whether the actor is started again after it ended; OTP's three policies."""

@@ -12,11 +12,11 @@ The rules, in the order in which they win:
 3. A request about a child wins over its restart: terminating it ends its restart loop.
 4. The initial start goes in order, one at a time. A child that fails the first start of its life in it ends the
    supervisor.
-5. A child that ended by itself is restarted as its policy says. Each restart is charged to the child's intensity and to
-   the supervisor's, before it is made, whether or not its start succeeds; a group restart is charged to the supervisor
-   once. Over the child's limit it is parked or the supervisor gives up, as `on_exhausted` says; over the supervisor's
-   own limit it gives up. The restart is due after the backoff of the child that failed, and never in the step in which
-   it is decided.
+5. A child that ended by itself is restarted as its policy says. Each restart is charged to the child's intensity and
+   to the supervisor's, before it is made, whether or not its start succeeds; a group restart is charged to the
+   supervisor once, a suspension to the child alone. Over the child's limit it is parked or the supervisor gives up,
+   as `on_exhausted` says; over the supervisor's own limit it gives up. The restart is due after the backoff of the
+   child that failed, and never in the step in which it is decided.
 6. The strategy says who is restarted along with it. They are stopped in reverse order, then all started in order: a
    *round*. There is at most one. A failure while it stops children joins it, uncharged to the supervisor; a later one
    begins a new round from the child that failed now. Children that were terminated or have finished take part, as in

@@ -125,8 +125,9 @@ class Aftermath:
         if exceeded is not None:
             return self._give_up(slot, exceeded, failure, error, of_supervisor=False)
         ruling = self._ruling(slot, exit)
-        if not self._rounds.may_join(slot) and ruling.role is not Role.HELD:
-            # Rows are of one child's lives; over many children they would mean nothing.
+        if not suspended and not self._rounds.may_join(slot) and ruling.role is not Role.HELD:
+            # Rows are of one child's lives; over many children they would mean nothing. Suspensions pace themselves: an
+            # outage under many children must not use up what is meant for crashes.
             exceeded = self._history.charge(children.now, self._intensity, consecutive=False)
         if exceeded is not None:
             return self._give_up(slot, exceeded, failure, error, of_supervisor=True)
@@ -149,7 +150,8 @@ class Aftermath:
             return Ruling(Role.ALONE)
         children = self._children
         ruling = self._outbreaks.failed(slot.spec.id, cause, children.now)
-        self._history.forgive(len(ruling.joined))
+        if isinstance(exit, Crashed):
+            self._history.forgive(len(ruling.joined))
         for id in ruling.joined:
             joined = children.slots.get(id)
             if joined is not None and joined.is_awaited:

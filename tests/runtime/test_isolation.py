@@ -299,7 +299,7 @@ async def test_a_handler_that_does_not_stop_is_named_with_its_line_and_holds_up_
         await anyio.wait_all_tasks_blocked()
         began = anyio.current_time()
         report = await bus.stop(drain_timeout=0.0)
-        assert anyio.current_time() - began == pytest.approx(2.0 + 1.0, abs=0.05)
+        assert anyio.current_time() - began == pytest.approx(2.0 + 1.0, abs=0.5)
         assert report is not None
         (unstopped,) = report.unstopped
         assert "test_isolation.py" in unstopped.line
@@ -307,7 +307,7 @@ async def test_a_handler_that_does_not_stop_is_named_with_its_line_and_holds_up_
             ("running", 0, True),
             ("queued", 0, False),
         ]
-        assert neighbour_stopped[0] - began == pytest.approx(3.0, abs=0.05)
+        assert neighbour_stopped[0] - began == pytest.approx(3.0, abs=0.5)
         release.set()
     assert [receipt.outcomes for receipt in receipts] == [{"subject": Returned()}] * 2
     assert bus.ledger().live == 0
@@ -364,7 +364,7 @@ async def _trace_of_neighbour(bus: EventBus, *, with_failing: str | None) -> lis
 
     @bus.subscriber(int, name="neighbour")
     async def neighbour(number: int) -> None:
-        trace.append((number, round(anyio.current_time() - began, 1)))
+        trace.append((number, round(2 * (anyio.current_time() - began))))  # half seconds
         await anyio.sleep(0.5)
 
     if with_failing is not None:

