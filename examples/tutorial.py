@@ -1,4 +1,7 @@
-"""The bus of every tutorial: subscribe, publish, priorities, retries, dead letters, replay. `python examples/tutorial.py`"""
+"""The bus of every tutorial: subscribe, publish, priorities, retries, dead letters, replay.
+
+Run it: `python examples/tutorial.py`, or with `trio` behind it.
+"""
 
 from __future__ import annotations
 

@@ -462,7 +462,7 @@ async def test_a_sibling_that_hangs_holds_up_nobody_who_unsubscribes(make_bus: M
         release.set()
 
 
-@pytest.mark.parametrize("steps", range(0, 40))
+@pytest.mark.parametrize("steps", range(40))
 async def test_who_unsubscribes_is_gone_for_good_in_whatever_step_its_group_comes_back(
     make_bus: MakeBus, steps: int
 ) -> None:
@@ -480,7 +480,7 @@ async def test_who_unsubscribes_is_gone_for_good_in_whatever_step_its_group_come
     watched = group.subscribe_actor(Watched)
     async with bus.running():
         await bus.publish("now")
-        while node_of(bus, "inner").state != "waiting":  # noqa: ASYNC110  # nobody tells of it
+        while node_of(bus, "inner").state != "waiting":  # nobody tells of it
             await anyio.lowlevel.checkpoint()
         while node_of(bus, "inner").state == "waiting":  # noqa: ASYNC110  # nobody tells of it
             await anyio.sleep(0.01 if steps % 2 else 0)

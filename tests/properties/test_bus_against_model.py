@@ -1,0 +1,522 @@
+"""The running bus against the model of `tests/model.py`: whatever is done to both, at rest they are the same.
+
+Handlers are gated and time stands still while anything runs, so the state at rest must not depend on the schedule:
+the seed of the schedule is drawn, too. Times are multiples of powers of two, which floats add exactly, so that every
+due moment is the same on both sides.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter
+from typing import Any
+
+import anyio
+import pytest
+from attrs import define, field, frozen
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.cancelling import cancelled_by_a_stranger
+from tests.model import Config, Ending, Model, Publication
+from tests.scheduling import stepping_options
+from tocsin import (
+    Backoff,
+    BusClosed,
+    Coalesce,
+    DeadLettered,
+    DeadLetterNewest,
+    Deduplicate,
+    Delivery,
+    DropNewest,
+    DropOldest,
+    Dropped,
+    EventBus,
+    MailboxFull,
+    Priority,
+    Receipt,
+    Reject,
+    Rejected,
+    RestartIntensity,
+    RetryPolicy,
+    Subscription,
+    WaitForRoom,
+)
+
+# ── what is done ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@frozen
+class Publish:
+    kind: str
+    priority: int
+    key: int
+    expires_in: float | None
+    nowait: bool
+
+
+@frozen
+class Finish:
+    which: int
+    ending: Ending
+
+
+@frozen
+class CancelPublish:
+    which: int
+
+
+@frozen
+class Advance:
+    seconds: int
+
+
+@frozen
+class Subscribe:
+    config: Config
+
+
+@frozen
+class Unsubscribe:
+    which: int
+
+
+@frozen
+class Drain:
+    pass
+
+
+Operation = Publish | Finish | CancelPublish | Advance | Subscribe | Unsubscribe | Drain
+
+
+@frozen
+class Program:
+    backend: str
+    seed: int
+    first: list[Config]
+    operations: list[Operation]
+    end: str
+
+
+# Operations happen at multiples of a tick; what is due by itself falls between two of them, and never together.
+TICK = 0.0625
+LATER = 0.015625
+KINDS = ("Base", "Child", "Other")
+small = st.integers(0, 7)
+
+
+def configs() -> st.SearchStrategy[Config]:
+    return st.builds(
+        _consistent,
+        st.sampled_from([KINDS, KINDS, ("Base", "Child"), ("Child",)]),
+        st.integers(1, 3),
+        st.sampled_from(["wait", "wait", "wait", "reject", "drop_oldest", "drop_newest", "dead_letter", "coalesce"]),
+        st.sampled_from([None, None, 0.25 + LATER, 2.25 + LATER]),
+        st.integers(1, 2),
+        st.booleans(),
+        st.booleans(),
+        st.integers(1, 3),
+        st.sampled_from([range(4), range(4), (0, 2)]),
+        st.sampled_from([None, None, None, 3.5]),
+    )
+
+
+def _consistent(
+    kinds: tuple[str, ...],
+    capacity: int,
+    policy: Any,
+    limit: float | None,
+    concurrency: int,
+    keyed: bool,
+    strict: bool,
+    max_attempts: int,
+    priorities: tuple[int, ...],
+    window: float | None,
+) -> Config:
+    keyed = keyed and policy != "coalesce"
+    return Config(
+        frozenset(kinds),
+        capacity=capacity,
+        policy=policy,
+        limit=limit,
+        # Two attempts with one key at a time leave open which state is the newer one.
+        concurrency=1 if policy == "coalesce" else concurrency,
+        keyed=keyed,
+        strict=strict and (keyed or concurrency == 1),
+        max_attempts=max_attempts,
+        priorities=frozenset(priorities),
+        window=window,
+    )
+
+
+publishing = st.builds(
+    Publish,
+    st.sampled_from(KINDS),
+    st.sampled_from([2, 2, 2, 0, 1, 3]),
+    st.integers(0, 1),
+    st.sampled_from([None, None, None, 2 * TICK, 4 * TICK]),
+    st.sampled_from([False, False, True]),
+)
+finishing = st.builds(Finish, small, st.sampled_from(["ok", "ok", "ok", "raise", "raise", "group", "cancel", "decode"]))
+operations = st.one_of(
+    publishing,
+    publishing,
+    publishing,
+    finishing,
+    finishing,
+    finishing,
+    st.builds(CancelPublish, small),
+    st.builds(Advance, st.integers(1, 3)),
+    st.one_of(publishing, st.builds(Subscribe, configs())),
+    st.one_of(finishing, st.builds(Unsubscribe, small)),
+)
+
+
+def programs(backend: str) -> st.SearchStrategy[Program]:
+    endings = st.lists(finishing, max_size=6)
+    # Short programs find little: a full mailbox with somebody waiting takes half a dozen operations.
+    before = st.lists(operations, min_size=20, max_size=60)
+    drained = st.builds(_drained, before, endings)
+    return st.builds(
+        Program,
+        st.just(backend),
+        st.integers(0, 99),
+        st.lists(configs(), min_size=1, max_size=3),
+        st.one_of(before, before, drained),
+        st.sampled_from(["stop", "leave", "error", "finish"]),
+    )
+
+
+def _drained(before: list[Operation], after: list[Finish]) -> list[Operation]:
+    return [*before, Drain(), *after]
+
+
+# ── how it is done to the bus ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@frozen
+class Base:
+    number: int
+    key: int
+
+
+@frozen
+class Child(Base):
+    pass
+
+
+@frozen
+class Other:
+    number: int
+    key: int
+
+
+CLASSES: dict[str, type[Base | Other]] = {"Base": Base, "Child": Child, "Other": Other}
+
+
+class Boom(Exception):
+    """Ends the block of `running()`."""
+
+
+@frozen(eq=False)
+class Gate:
+    """One attempt that waits for its ending."""
+
+    name: str
+    event: int
+    attempt: int
+    opened: anyio.Event = field(factory=anyio.Event)
+    ending: list[Ending] = field(factory=list[Ending])
+
+    async def passed(self) -> None:
+        await self.opened.wait()
+        match self.ending[0]:
+            case "ok":
+                return
+            case "raise":
+                raise ConnectionError
+            case "group":
+                raise BaseExceptionGroup("two", [ConnectionError(), ValueError()])
+            case "decode":
+                raise UnicodeError
+            case "cancel":
+                await cancelled_by_a_stranger()
+
+
+@define(eq=False)
+class Published:
+    """One publish on the real bus."""
+
+    receipt: Receipt = field(factory=Receipt)
+    scope: anyio.CancelScope = field(factory=anyio.CancelScope)
+    results: list[str] = field(factory=list[str])
+    refused: tuple[str, ...] = ()  # what MailboxFull named
+
+
+class Runner:
+    """Does everything to the bus and to the model, and compares them."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.model = Model()
+        # Restarts are free of charge here: how often is too often is a matter of the supervisors' own tests.
+        self.intensity = RestartIntensity(10_000, 1.0, max_consecutive=None)
+        self.bus = EventBus("model", intensity=self.intensity)
+        self.gates: dict[tuple[str, int], Gate] = {}
+        self.published: list[Published] = []
+        self.subscriptions: dict[str, Subscription] = {}
+        self.names = 0
+
+    def options(self, config: Config) -> tuple[Any, tuple[type, ...], dict[str, Any]]:
+        self.names += 1
+        name = f"s{self.names}"
+
+        async def handler(event: Base | Other, delivery: Delivery[Any]) -> None:
+            gate = Gate(name, event.number, delivery.attempt)
+            assert (name, event.number) not in self.gates, "one delivery is handled twice at a time"
+            self.gates[name, event.number] = gate
+            try:
+                await gate.passed()
+            finally:
+                del self.gates[name, event.number]
+
+        interests = tuple(CLASSES[kind] for kind in KINDS if kind in config.kinds)
+        deduplicate = None if config.window is None else Deduplicate(config.window, by=key_of)
+        return (
+            handler,
+            interests,
+            {
+                "name": name,
+                "mailbox": config.capacity,
+                "overflow": overflow_of(config),
+                "concurrency": config.concurrency,
+                "key": key_of if config.keyed else None,
+                "strict_order": config.strict,
+                "retry": RetryPolicy(config.max_attempts, Backoff(config.backoff, factor=1.0, jitter=0.0)),
+                "timeout": None,
+                "backoff": Backoff.none(),
+                "intensity": self.intensity,
+                "sick_after": 1_000_000,
+                "grace_period": 0.0,
+                "priorities": [Priority(each) for each in config.priorities],
+                "deduplicate": deduplicate,
+            },
+        )
+
+    async def run(self) -> None:
+        for config in self.program.first:
+            handler, interests, options = self.options(config)
+            self.subscriptions[options["name"]] = self.bus.subscribe(handler, *interests, **options)
+            self.model.subscribe(options["name"], config)
+        try:
+            async with anyio.create_task_group() as group, self.bus.running(drain_timeout=0.0):
+                await self.rest()
+                for operation in self.program.operations:
+                    await self.do(operation, group)
+                    await self.rest()
+                await self.finish()
+        except* Boom:
+            pass
+        returned = self.model.stop()
+        report = self.bus.stop_report
+        assert report is not None
+        assert [(each.subscription, each.event.number, each.attempts) for each in report.returned] == returned
+        assert report.unstopped == ()
+        self.compare()
+        assert self.bus.ledger().live == 0
+        assert not self.gates
+
+    async def finish(self) -> None:
+        match self.program.end:
+            case "stop":
+                await self.bus.stop(drain_timeout=0.0)
+            case "error":
+                raise Boom
+            case "finish":
+                while self.bus.ledger().live:
+                    for gate in list(self.gates.values()):
+                        self.open(gate, "ok")
+                        await self.rest()
+                    await anyio.sleep(1.0)
+                    self.model.advance(1.0)
+            case _:
+                pass
+
+    async def rest(self) -> None:
+        await anyio.sleep(TICK)
+        self.model.advance(TICK)
+        self.compare()
+
+    async def do(self, operation: Operation, group: anyio.abc.TaskGroup) -> None:
+        match operation:
+            case Publish():
+                self.publish(operation, group)
+            case Finish(which=which, ending=ending) if self.gates:
+                gates = sorted(self.gates.values(), key=lambda gate: (gate.name, gate.event))
+                self.open(gates[which % len(gates)], ending)
+            case CancelPublish(which=which):
+                waiting = [each for each in self.published if not each.results]
+                if waiting:
+                    chosen = waiting[which % len(waiting)]
+                    chosen.scope.cancel()
+                    self.model.cancel(self.model.publications[self.published.index(chosen)])
+            case Advance(seconds=seconds):
+                await anyio.sleep(seconds)
+                self.model.advance(seconds)
+            case Subscribe(config=config) if self.model.open:
+                handler, interests, options = self.options(config)
+                self.subscriptions[options["name"]] = await self.bus.subscribe_now(handler, *interests, **options)
+                self.model.subscribe(options["name"], config)
+            case Unsubscribe(which=which) if self.model.subs:
+                name = list(self.model.subs)[which % len(self.model.subs)]
+                await self.subscriptions[name].unsubscribe()
+                self.model.unsubscribe(name)
+                assert not [gate for gate in self.gates.values() if gate.name == name]
+            case Drain():
+                group.start_soon(self.bus.drain, math.inf)
+                self.model.drain()
+            case _:
+                pass
+
+    def open(self, gate: Gate, ending: Ending) -> None:
+        if ending == "cancel" and self.model.subs[gate.name].config.concurrency > 1:
+            ending = "raise"  # a stranger would cancel the other servers of the incarnation, too
+        gate.ending.append(ending)
+        gate.opened.set()
+        self.model.finish(gate.name, gate.event, ending)
+
+    def publish(self, operation: Publish, group: anyio.abc.TaskGroup) -> None:
+        number = len(self.published)
+        event = CLASSES[operation.kind](number, operation.key)
+        published = Published()
+        self.published.append(published)
+        options: Any = {"priority": Priority(operation.priority), "expires_in": operation.expires_in}
+        expires_in = math.inf if operation.expires_in is None else operation.expires_in
+        self.model.publish(
+            number, operation.kind, operation.priority, operation.key, expires_in, nowait=operation.nowait
+        )
+        group.start_soon(self.publisher, event, published, options, operation.nowait)
+
+    async def publisher(self, event: object, published: Published, options: Any, nowait: bool) -> None:
+        result = "cancelled"
+        with published.scope:
+            try:
+                if nowait:
+                    receipt = self.bus.publish_nowait(event, **options)
+                else:
+                    receipt = await self.bus.publish(event, receipt=published.receipt, **options)
+                    assert receipt is published.receipt
+                result = "ok"
+            except MailboxFull as error:
+                receipt, result, published.refused = error.receipt, "full", error.subscriptions
+            except BusClosed as error:
+                receipt, result = error.receipt or Receipt(), "closed"
+            published.receipt = receipt
+        published.results.append(result)
+
+    # ── comparing ──
+
+    def compare(self) -> None:
+        statistics = self.bus.statistics()
+        for name, sub in self.model.subs.items():
+            real = statistics.subscriptions[name]
+            modelled = (len(sub.queued), len(sub.retries), len(sub.blocked), len(sub.in_flight))
+            gauges = (real.depth, real.waiting_retry, real.blocked_publishers, real.in_flight)
+            assert gauges == modelled, f"{name}: queued, waiting for retry, blocked, in flight"
+            assert counters(real) == {each: sub.counts[each] for each in COUNTERS}, name
+        in_flight = {(s.name, p.publication.event, p.attempt) for s in self.model.subs.values() for p in s.in_flight}
+        assert {(gate.name, gate.event, gate.attempt) for gate in self.gates.values()} == in_flight
+        self.compare_ledger()
+        for publication, published in zip(self.model.publications, self.published, strict=True):
+            compare_publication(publication, published)
+
+    def compare_ledger(self) -> None:
+        ledger = self.bus.ledger()
+        assert ledger.balanced, str(ledger)
+        counts = Counter(self.model.gone)
+        for sub in self.model.subs.values():
+            counts.update(sub.counts)
+        assert {each: getattr(ledger, each) for each in LEDGER} == {each: counts[each] for each in LEDGER}
+        letters = Counter((letter.subscription, letter.event.number, str(letter.reason)) for letter in self.letters())
+        dead = Counter(
+            (name, publication.event, outcome.removeprefix("dead_lettered:"))
+            for publication in self.model.publications
+            for name, outcome in publication.outcomes.items()
+            if outcome is not None and outcome.startswith("dead_lettered")
+        )
+        assert letters == dead
+
+    def letters(self) -> list[Any]:
+        return list(self.bus.dead_letters.list())
+
+
+LEDGER = ("matched", "handled", "dead_lettered", "dropped", "rejected", "returned")
+COUNTERS = ("handled", "retried", "dead_lettered", "dropped", "rejected", "returned")
+
+
+def counters(statistics: object) -> dict[str, int]:
+    return {each: getattr(statistics, each) for each in COUNTERS}
+
+
+def compare_publication(modelled: Publication, published: Published) -> None:
+    receipt = published.receipt
+    assert published.results == ([] if modelled.result is None else [modelled.result]), modelled
+    full = [name for name, outcome in receipt.outcomes.items() if text_of(outcome) == "rejected:full"]
+    assert sorted(published.refused) == (sorted(full) if modelled.result == "full" else [])
+    assert list(receipt.matched) == list(modelled.outcomes)
+    assert list(receipt.accepted) == modelled.accepted
+    outcomes = {name: outcome for name, outcome in modelled.outcomes.items() if outcome is not None}
+    assert {name: text_of(outcome) for name, outcome in receipt.outcomes.items()} == outcomes
+    assert receipt.is_settled is (len(outcomes) == len(modelled.outcomes))
+
+
+def text_of(outcome: object) -> str:
+    match outcome:
+        case DeadLettered(reason=reason):
+            return f"dead_lettered:{reason.value}"
+        case Dropped(reason=reason):
+            return f"dropped:{reason.value}"
+        case Rejected(reason=reason):
+            return f"rejected:{reason.value}"
+        case _:
+            return type(outcome).__name__.lower()
+
+
+def key_of(event: Base | Other) -> int:
+    return event.key
+
+
+def overflow_of(config: Config) -> Any:
+    match config.policy:
+        case "wait":
+            return WaitForRoom(config.limit)
+        case "reject":
+            return Reject()
+        case "drop_oldest":
+            return DropOldest()
+        case "drop_newest":
+            return DropNewest()
+        case "dead_letter":
+            return DeadLetterNewest()
+        case "coalesce":
+            return Coalesce(key_of)
+
+
+def conform(program: Program) -> None:
+    options = stepping_options(program.backend, program.seed)
+    anyio.run(Runner(program).run, backend=program.backend, backend_options=options)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_at_rest_the_bus_is_what_the_model_says(backend: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL, logger="tocsin")  # thousands of dead letters are nothing to tell of
+
+    assert settings.default is not None
+
+    @settings(max_examples=4 * settings.default.max_examples)
+    @given(programs(backend))
+    def check(program: Program) -> None:
+        conform(program)
+
+    check()
