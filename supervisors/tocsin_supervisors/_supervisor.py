@@ -206,14 +206,16 @@ class Supervisor(Nested):
     async def delete_child(self, id: str) -> None:
         """Forget a child that is down, for later runs too; also when this supervisor does not run. Raise
         `ChildNotFound`, `ChildRunning` or `ChildRestarting`."""
-        if self._run is not None:
+        is_running = self._run is not None
+        if is_running:
             await self._ask(lambda token: DeleteAsked(token, id))
-        elif id in self._specs:
-            await anyio.lowlevel.checkpoint()
-        else:
+        elif id not in self._specs:
             raise ChildNotFound(self.name, id)
         self._specs.pop(id, None)
         self._forget(id)
+        if not is_running:
+            # Only now: what begins to run meanwhile must not begin with this child.
+            await anyio.lowlevel.checkpoint()
 
     async def _ask(self, request: Callable[[int], Request]) -> Any:
         if self._run is None:
