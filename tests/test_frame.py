@@ -73,7 +73,7 @@ def test_pytest_gets_the_coverage_gate_only_for_the_whole_suite(dev: ModuleType)
 
 
 def test_the_fast_tier_leaves_out_slow_tests_and_keeps_other_arguments(dev: ModuleType) -> None:
-    assert dev.pytest_arguments(["-x", "--fast"]) == ["-m", "not slow", "-x"]
+    assert dev.pytest_arguments(["-x", "--fast"]) == [*dev.PARALLEL, "-m", "not slow", "-x"]
 
 
 def test_a_task_finds_the_checkout_first_and_no_foreign_python_home(

@@ -128,8 +128,7 @@ class Actor:
 
     def accepted(self, delivery: AnyDelivery) -> None:
         """Note that the mailbox has taken *delivery*."""
-        if delivery.receipt is not None:
-            note_accepted(delivery.receipt, self.name)
+        note_accepted(delivery.receipt, self.name)
 
     def handled(self, delivery: AnyDelivery, answer: object) -> None:
         """The handler returned."""
@@ -177,10 +176,11 @@ class Actor:
 
     def bury(self, delivery: AnyDelivery, reason: DeadLetterReason, failure: Failure | None = None) -> None:
         """Put *delivery* into the dead-letter office."""
-        if delivery.ended:
-            return
+        assert not delivery.ended, f"{delivery!r} was to end twice"
         if delivery.question is not None:
-            delivery.question.fail(self._why_unanswered(delivery, reason))
+            # A question that failed is told to its asker alone: it comes here only by being too late.
+            text = f"the question to {self.name!r} had expired when its turn came: ask again"
+            delivery.question.fail(AskTimeout(self.name, text))
         letter = self.run.undertaker.bury(delivery, reason, failure, incarnation=self.incarnation)
         if letter is None:
             self.dropped(delivery, DropReason.DEAD_LETTER)
@@ -188,19 +188,13 @@ class Actor:
         self.counters.dead_lettered += 1
         self._end(delivery, DeadLettered(reason, letter))
 
-    def _why_unanswered(self, delivery: AnyDelivery, reason: DeadLetterReason) -> AskError:
-        if reason is DeadLetterReason.EXPIRED:
-            return AskTimeout(self.name, f"the question to {self.name!r} had expired when its turn came: ask again")
-        return ActorStopped(self.name, delivery.event)
-
     def _end(self, delivery: AnyDelivery, outcome: Outcome) -> None:
         self.in_flight.pop(delivery, None)
         if delivery.ended:
             return
         delivery.ended = True
         self.mailbox.settled(delivery)
-        if delivery.receipt is not None:
-            note_outcome(delivery.receipt, self.name, outcome)
+        note_outcome(delivery.receipt, self.name, outcome)
         self.run.one_ended()
 
     def ledger(self) -> Ledger:
@@ -283,11 +277,11 @@ class Actor:
             if delivery.question is not None:
                 delivery.question.fail(error(self.name, delivery.event))
                 publisher.refuse(delivery, RejectReason.ACTOR_DOWN)
-        for delivery in [each for each in self.mailbox if each.question is not None]:
-            self.mailbox.remove(delivery)
+        for delivery in list(self.mailbox):
             if delivery.question is not None:
+                self.mailbox.remove(delivery)
                 delivery.question.fail(error(self.name, delivery.event))
-            self.rejected(delivery, RejectReason.ACTOR_DOWN)
+                self.rejected(delivery, RejectReason.ACTOR_DOWN)
 
     def bury_queue(self) -> None:
         """The actor ended for good: what it will never handle becomes dead letters."""

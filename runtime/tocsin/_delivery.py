@@ -48,7 +48,7 @@ class Delivery(Generic[E]):
         "subscription",
     )
 
-    def __init__(self, envelope: Envelope[E], subscription: str, receipt: Receipt | None, number: int) -> None:
+    def __init__(self, envelope: Envelope[E], subscription: str, receipt: Receipt, number: int) -> None:
         self.envelope = envelope
         self.subscription = subscription
         self.attempt = 0

@@ -136,7 +136,7 @@ class Publisher:
         """Give the actors that *envelope* would go to, for those who want to know before they act."""
         return [actor for actor, _ in self._route(envelope, Receipt())]
 
-    def new_delivery(self, actor: Actor, envelope: Envelope[Any], receipt: Receipt | None) -> AnyDelivery:
+    def new_delivery(self, actor: Actor, envelope: Envelope[Any], receipt: Receipt) -> AnyDelivery:
         """Make the delivery of *envelope* to *actor*, with its key."""
         delivery: AnyDelivery = Delivery(envelope, actor.name, receipt, self._run.next_number())
         if actor.is_keyed:

@@ -8,7 +8,7 @@ from typing import Any, final
 import anyio
 from attrs import frozen
 
-from tocsin import Delivery, Envelope, Priority
+from tocsin import Delivery, Envelope, Priority, Receipt
 from tocsin._envelope import IdSource
 
 CRITICAL, HIGH, NORMAL, LOW = Priority
@@ -78,7 +78,7 @@ _ids = IdSource(lambda: 0.0, lambda bits: 0)
 
 def delivery_of(event: Any, priority: Priority = NORMAL, *, key: Hashable = None, number: int = 0) -> Delivery[Any]:
     """Make a delivery by hand, as a publisher would."""
-    made = Delivery[Any](Envelope(event, _ids, priority), "somebody", None, number)
+    made = Delivery[Any](Envelope(event, _ids, priority), "somebody", Receipt(), number)
     made.key = key
     return made
 

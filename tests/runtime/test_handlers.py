@@ -287,7 +287,6 @@ def test_classes_that_are_equal_but_not_the_same_are_both_kept() -> None:
         ([Order, Invoice], "is a collection"),
         (b"order.*", "is an instance"),
     ],
-    ids=str,
 )
 def test_what_is_no_interest_is_refused_with_what_to_give_instead(interest: object, message: str) -> None:
     with pytest.raises(InvalidHandler, match=message):
@@ -460,9 +459,7 @@ def test_wrong_interests_are_found_by_the_decorator(interests: Any) -> None:
         handles(*interests)
 
 
-@pytest.mark.parametrize(
-    "target", [staticmethod(plain_handler), Order, None, functools.partial(plain_handler)], ids=repr
-)
+@pytest.mark.parametrize("target", [staticmethod(plain_handler), Order, None, functools.partial(plain_handler)])
 def test_only_methods_can_be_marked(target: Any) -> None:
     with pytest.raises(InvalidHandler, match="is no method: put @handles"):
         handles(Order)(target)

@@ -6,15 +6,20 @@ import asyncio
 import functools
 import threading
 from collections.abc import Awaitable, Callable
+from random import Random
 from typing import Any
 
 import anyio
 import pytest
 
 from tocsin import (
+    ActorStopped,
     Backoff,
     BusClosed,
+    Delivery,
+    Envelope,
     EventBus,
+    FinishActor,
     Handled,
     PhaseChanged,
     Receipt,
@@ -25,6 +30,7 @@ from tocsin import (
     StopReport,
     handles,
 )
+from tocsin._envelope import IdSource
 
 MakeBus = Callable[..., EventBus]
 
@@ -635,3 +641,77 @@ def tree_of(bus: EventBus) -> tuple[Any, ...]:
     tree = bus.statistics().tree
     assert tree is not None
     return tree.children
+
+
+async def test_who_asked_a_handler_that_does_not_stop_is_told_when_the_report_is_written(make_bus: MakeBus) -> None:
+    bus, release, errors = make_bus(), anyio.Event(), list[Exception]()
+
+    async def stubborn(event: int) -> None:
+        with anyio.CancelScope(shield=True):
+            await release.wait()
+
+    async def ask() -> None:
+        with pytest.raises(ActorStopped) as caught:
+            await bus.ask(1, timeout=1000)
+        errors.append(caught.value)
+        release.set()
+
+    bus.subscribe(stubborn, int, grace_period=0, timeout=None)
+    async with anyio.create_task_group() as group, bus.running(drain_timeout=0):
+        group.start_soon(ask)
+        await anyio.wait_all_tasks_blocked()
+    assert len(errors) == 1
+
+
+async def test_a_handler_that_finishes_its_actor_after_the_report_changes_nothing_in_the_ledger(
+    make_bus: MakeBus,
+) -> None:
+    bus, release = make_bus(), anyio.Event()
+
+    async def stubborn(event: int) -> None:
+        with anyio.CancelScope(shield=True):
+            await release.wait()
+        raise FinishActor
+
+    bus.subscribe(stubborn, int, grace_period=0, timeout=None)
+    async with bus.running(drain_timeout=0):
+        await bus.publish(1)
+        await anyio.wait_all_tasks_blocked()
+        report = await bus.stop(drain_timeout=0)
+        release.set()
+    assert report is not None
+    assert [each.event for each in report.returned] == [1]
+    assert (bus.ledger().returned, bus.ledger().handled) == (1, 0)
+
+
+class FailsOnce(Random):
+    """Chance that breaks the first time it is asked: an error of ours, in the middle of settling a delivery."""
+
+    has_failed = False
+
+    def uniform(self, a: float, b: float) -> float:
+        if not self.has_failed:
+            self.has_failed = True
+            raise OSError("no chance")
+        return super().uniform(a, b)
+
+
+async def test_a_delivery_whose_settling_breaks_is_not_lost(make_bus: MakeBus) -> None:
+    bus, seen = make_bus(random=FailsOnce()), list[int]()
+
+    async def fail_once(event: int) -> None:
+        seen.append(event)
+        if len(seen) == 1:
+            raise ConnectionError
+
+    bus.subscribe(fail_once, int)
+    async with bus.running():
+        receipt = await bus.publish(1)
+        assert dict(await receipt.settled()) == {"fail_once": Handled()}
+    assert seen == [1, 1]
+
+
+def test_a_delivery_says_for_whom_it_is_and_which_attempt_it_is() -> None:
+    ids = IdSource(lambda: 0.0, lambda bits: 0)
+    delivery: Delivery[int] = Delivery(Envelope(1, ids), "audit", Receipt(), 1)
+    assert repr(delivery).endswith("to audit, attempt 0>")
