@@ -57,25 +57,27 @@ class Actor:
         self.run = run
         self.subscription = subscription
         self.settings = settings
-        self.name = subscription.name
-        self.types = subscription.types
-        self.patterns = subscription.patterns
-        self.mailbox = Mailbox(
+        self.name: str = subscription.name
+        self.types: tuple[type, ...] = subscription.types
+        self.patterns: tuple[str, ...] = subscription.patterns
+        self.mailbox: Mailbox = Mailbox(
             settings.mailbox,
             keyed=settings.key is not None,
             strict=settings.strict_order,
             coalescing=isinstance(settings.overflow, Coalesce),
             now=run.now,
         )
-        self.counters = Counters()
-        self.health = Health(settings.sick_after)
-        self.duplicates = None if settings.deduplicate is None else DuplicateWindow(settings.deduplicate)
-        self.probation_over = anyio.Event()  # servers other than the probing one sleep on it
-        self.missed = 0  # deliveries dropped since the last one that was handled
+        self.counters: Counters = Counters()
+        self.health: Health = Health(settings.sick_after)
+        self.duplicates: DuplicateWindow | None = (
+            None if settings.deduplicate is None else DuplicateWindow(settings.deduplicate)
+        )
+        self.probation_over: anyio.Event = anyio.Event()  # servers other than the probing one sleep on it
+        self.missed: int = 0  # deliveries dropped since the last one that was handled
         self.in_flight: dict[AnyDelivery, None] = {}  # in the order they were started
-        self.presence = Presence.DOWN
+        self.presence: Presence = Presence.DOWN
         self.is_leaving = False  # its subscription is being ended: what is left goes back, not to the dead letters
-        self.incarnation = 0
+        self.incarnation: int = 0
         self.context: ChildContext | None = None  # of the incarnation that is up
         self.ending: BaseException | None = None  # why the incarnation that is up must end, once its servers are idle
         self.last_error: Failure | None = None

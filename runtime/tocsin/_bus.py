@@ -94,7 +94,7 @@ class EventBus(Registry):
         self.observer = observer
         self.dead_letters: DeadLetterOffice[Any] = DeadLetterOffice() if dead_letters is None else dead_letters
         self.dead_letter_undeliverable = dead_letter_undeliverable
-        self.random = Random() if random is None else random  # jitter needs no secrecy
+        self.random: Random = Random() if random is None else random  # jitter needs no secrecy
         self._run: Run | None = None  # the one that is up, or the last one
         self._stopper: Stopper | None = None
         watch_forks(self)

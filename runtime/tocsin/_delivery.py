@@ -49,21 +49,21 @@ class Delivery(Generic[E]):
     )
 
     def __init__(self, envelope: Envelope[E], subscription: str, receipt: Receipt, number: int) -> None:
-        self.envelope = envelope
-        self.subscription = subscription
-        self.attempt = 0
-        self.deadline = float("inf")
-        self.missed = 0
+        self.envelope: Envelope[E] = envelope
+        self.subscription: str = subscription
+        self.attempt: int = 0
+        self.deadline: float = float("inf")
+        self.missed: int = 0
         # From here on: the bus's own bookkeeping.
-        self.receipt = receipt
-        self.ended = False  # its outcome is known; whatever its handler still does changes nothing
-        self.number = number  # order of acceptance within one run of the bus
-        self.queued_at = 0.0  # monotonic seconds
+        self.receipt: Receipt = receipt
+        self.ended: bool = False  # its outcome is known; whatever its handler still does changes nothing
+        self.number: int = number  # order of acceptance within one run of the bus
+        self.queued_at: float = 0.0  # monotonic seconds
         self.key: Hashable | None = None  # its ordering key, or its coalescing key
         self.duplicate_key: Hashable | None = None
-        self.remembered = False  # by the window of duplicates
-        self.owns_key = False  # it is the one delivery of its key that is being handled or strictly retried
-        self.interrupted = False  # a stop or a restart ended its last attempt, which does not count
+        self.remembered: bool = False  # by the window of duplicates
+        self.owns_key: bool = False  # it is the one delivery of its key that is being handled or strictly retried
+        self.interrupted: bool = False  # a stop or a restart ended its last attempt, which does not count
         self.first_failed_at: datetime | None = None
         self.question: Question | None = None  # set when somebody waits for an answer
         self.context: contextvars.Context | None = None  # the publisher's, with context="delivery"

@@ -132,13 +132,13 @@ class Envelope(Generic[T]):
         expires_at: float | None = None,
         schema_version: int = 1,
     ) -> None:
-        self.event = event
-        self.priority = priority
-        self.topic = topic
-        self.headers = NO_HEADERS if headers is None else read_only_headers(headers)
-        self.causation_id = causation_id
-        self.expires_at = expires_at
-        self.schema_version = schema_version
+        self.event: T = event
+        self.priority: Priority = priority
+        self.topic: str | None = topic
+        self.headers: Mapping[str, object] = NO_HEADERS if headers is None else read_only_headers(headers)
+        self.causation_id: str | None = causation_id
+        self.expires_at: float | None = expires_at
+        self.schema_version: int = schema_version
         self._correlation_id = correlation_id
         self._wall, self._latest, self._serial = ids.issue()
         self._id: str | None = None

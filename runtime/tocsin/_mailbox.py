@@ -47,7 +47,7 @@ class Mailbox:
     )
 
     def __init__(self, capacity: int, *, keyed: bool, strict: bool, coalescing: bool, now: Callable[[], float]) -> None:
-        self.capacity = capacity
+        self.capacity: int = capacity
         self._keyed = keyed
         self._strict = strict
         self._coalescing = coalescing

@@ -47,8 +47,8 @@ class Reporter:
         self._more = anyio.Event()
         self._limiter = anyio.CapacityLimiter(1)  # a thread of its own, so that a blocking observer starves no handler
         self._closed = False
-        self.errors = 0
-        self.lost = 0
+        self.errors: int = 0
+        self.lost: int = 0
 
     def put(self, report: Report) -> None:
         """Take *report* for later, or lose and count it when the observer is too far behind."""

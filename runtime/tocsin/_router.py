@@ -58,7 +58,7 @@ class Router(Generic[S]):
         self._by_pattern: TopicPatterns[int] = TopicPatterns()
         self.routes: dict[object, tuple[S, ...]] = {}
         """Class, or (class, topic) → entries: for a first look. What is missing here is found by `route`."""
-        self.clearings = 0
+        self.clearings: int = 0
         """How often there were more than `MAX_ROUTES` different routes, so that remembering began anew."""
 
     def add(self, entry: S) -> None:

@@ -48,6 +48,9 @@ from ._waits import Waits
 from .exceptions import BusClosed, WrongThread
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+
     from tocsin_supervisors import ChildContext
 
     from ._bus import EventBus
@@ -66,36 +69,37 @@ class Run:
 
     def __init__(self, bus: EventBus, *, shutdown_deadline: float) -> None:
         self.bus = bus
-        self.name = bus.name
-        self.phase = Phase.STARTING
-        self.thread = threading.get_ident()
-        self.now = monotonic_clock()
-        self.cancelled = anyio.get_cancelled_exc_class()
-        self.random = bus.random
-        self.limiter = anyio.CapacityLimiter(THREADS)
-        self.ids = IdSource(time.time, secrets.randbits)
+        self.name: str = bus.name
+        self.phase: Phase = Phase.STARTING
+        self.thread: int = threading.get_ident()
+        self.now: Callable[[], float] = monotonic_clock()
+        self.cancelled: type[BaseException] = anyio.get_cancelled_exc_class()
+        self.random: Random = bus.random
+        self.limiter: anyio.CapacityLimiter = anyio.CapacityLimiter(THREADS)
+        self.ids: IdSource = IdSource(time.time, secrets.randbits)
         self._numbers = itertools.count(1)
-        self.office = bus.dead_letters
-        self.log = BusLog(bus.name, self.now)
-        self.reporter = None if bus.observer is None else Reporter(bus.observer)
-        self.is_observed = self.reporter is not None
+        self.office: supervision.DeadLetterOffice[Any] = bus.dead_letters
+        self.log: BusLog = BusLog(bus.name, self.now)
+        self.reporter: Reporter | None = None if bus.observer is None else Reporter(bus.observer)
+        self.is_observed: bool = self.reporter is not None
         self.router: Router[Actor] = Router()
-        self.publisher = Publisher(self)
-        self.undertaker = Undertaker(self)
-        self.waits = Waits()
-        self.box = ThreadBox(bus.name)
+        self.publisher: Publisher = Publisher(self)
+        self.undertaker: Undertaker = Undertaker(self)
+        self.waits: Waits = Waits()
+        self.box: ThreadBox = ThreadBox(bus.name)
         self.actors: dict[str, Actor] = {}  # name → actor, in the order of declaration
-        self.gone = Ledger()  # the account of actors that were unsubscribed
+        self.gone: Ledger = Ledger()  # the account of actors that were unsubscribed
         self.published = 0
-        self.undeliverable = 0
+        self.undeliverable: int = 0
         self.absent: set[Actor] = set()  # parked, or gone: what is in their mailboxes, nobody will handle
-        self.pending = 0  # deliveries that have not ended
-        self.drained = anyio.Event()  # also set when there is nothing to wait for any more, because the bus stops
+        self.pending: int = 0  # deliveries that have not ended
+        # Also set when there is nothing to wait for any more, because the bus stops.
+        self.drained: anyio.Event = anyio.Event()
         self._drains: set[anyio.CancelScope] = set()
-        self.reporter_scope = anyio.CancelScope(shield=True)
+        self.reporter_scope: anyio.CancelScope = anyio.CancelScope(shield=True)
         self.background: anyio.abc.TaskGroup | None = None  # for ends that go on when who asked for them was cancelled
         self._supervisors: dict[Registry, Supervisor] = {}
-        self.root = self._tree(bus, shutdown_deadline)
+        self.root: Supervisor = self._tree(bus, shutdown_deadline)
 
     # ── small things that many ask for ──
 

@@ -39,11 +39,11 @@ class Server:
     __slots__ = ("_invoke", "_may_probe", "actor", "delivery", "task_id")
 
     def __init__(self, actor: Actor, *, may_probe: bool) -> None:
-        self.actor = actor
+        self.actor: Actor = actor
         self._invoke: Invoke  # once it serves
         self._may_probe = may_probe
         self.delivery: AnyDelivery | None = None
-        self.task_id = 0
+        self.task_id: int = 0
 
     async def serve(self, invoke: Invoke) -> None:
         """Serve with the handler *invoke* until the incarnation has to end."""

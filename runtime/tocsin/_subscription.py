@@ -36,15 +36,17 @@ class Subscription:
         factory: Callable[[], Any] | None = None,
         default_name: str,
     ) -> None:
-        self.name = settings.name if settings.name is not None else default_name
+        self.name: str = settings.name if settings.name is not None else default_name
         self.settings = settings
         self.interests = interests
+        self.types: tuple[type, ...]
+        self.patterns: tuple[str, ...]
         self.types, self.patterns = check_interests(interests)
         # For the bus:
         self.registry = registry
         self.handler_plan = handler_plan
         self.actor_plan = actor_plan
-        self.factory = factory if factory is not None else _nothing
+        self.factory: Callable[[], Any] = factory if factory is not None else _nothing
         self.actor: Actor | None = None  # of the run that is up, or of the last one
 
     @property

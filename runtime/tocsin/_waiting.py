@@ -30,7 +30,7 @@ class WaitingPublisher:
 
     def __init__(self, now: Callable[[], float], *, from_handler: bool) -> None:
         self._now = now
-        self.from_handler = from_handler  # it may go on while the bus drains
+        self.from_handler: bool = from_handler  # it may go on while the bus drains
         self._event = anyio.Event()
         self._waiting: dict[AnyDelivery, Actor] = {}
         self._limits: dict[AnyDelivery, float] = {}  # when waiting for this one ends

@@ -110,7 +110,7 @@ class MailboxFull(TocsinError):
             f"the mailbox of {names} is full; accepted by: {accepted}. "
             "Publish again later, raise mailbox=…, or let publishers wait: WaitForRoom() and `await bus.publish`"
         )
-        self.subscriptions = tuple(subscriptions)
+        self.subscriptions: tuple[str, ...] = tuple(subscriptions)
         self.receipt = receipt
 
 
@@ -126,7 +126,7 @@ class WouldDeadlock(TocsinError):
             f"waiting would never end, these actors wait for each other: {' → '.join(cycle)}. "
             "Raise a mailbox, publish from a task of your own, or use an overflow policy that does not wait"
         )
-        self.cycle = tuple(cycle)
+        self.cycle: tuple[str, ...] = tuple(cycle)
         self.receipt = receipt
 
 

@@ -46,10 +46,11 @@ class ChildContext:
     def __init__(
         self, id: str, incarnation: int, path: str, on_started: Callable[[object], object], host: Host
     ) -> None:
-        self.id = id
-        self.incarnation = incarnation  # from 1, growing over restarts and re-runs
-        self.path = path  # names from the root down, joined by "/"
-        self.host = host  # for the supervisor alone, as is `on_cut`: how to cancel a child that has children of its own
+        self.id: str = id
+        self.incarnation: int = incarnation  # from 1, growing over restarts and re-runs
+        self.path: str = path  # names from the root down, joined by "/"
+        # For the supervisor alone, as is `on_cut`: how to cancel a child that has children of its own.
+        self.host: Host = host
         self.on_cut: Callback | None = None
         self._on_started: Callable[[object], object] | None = on_started
         self._callbacks: list[Callback] = []

@@ -56,7 +56,7 @@ class Supervisor(Nested):
         self.name = name
         self.strategy = strategy
         # Thirty a minute, whoever they are of: a tree of many children may lose some without being given up.
-        self.intensity = RestartIntensity(30, 60.0) if intensity is None else intensity
+        self.intensity: RestartIntensity = RestartIntensity(30, 60.0) if intensity is None else intensity
         self.shutdown_deadline = shutdown_deadline
         self.observer = observer
         self._random = Random() if random is None else random

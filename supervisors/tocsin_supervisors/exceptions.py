@@ -34,8 +34,8 @@ class RestartIntensityExceeded(SupervisionError):
         self.child = child
         self.exceeded = exceeded
         self.rule = exceeded.rule
-        self.restarts = exceeded.restarts
-        self.limit = exceeded.limit
+        self.restarts: int = exceeded.restarts
+        self.limit: int = exceeded.limit
         self.failure = failure
         self.of_supervisor = of_supervisor
 
