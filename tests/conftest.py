@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import signal
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,6 +19,10 @@ from tests.virtual_time import backend_options, leaving_no_task
 
 if TYPE_CHECKING:
     from tocsin import EventBus
+
+# A shell that starts the suite in the background has it ignore Ctrl-C, which some tests press.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # One example may take long on a loaded machine: a deadline would only make failures random.
 settings.register_profile(

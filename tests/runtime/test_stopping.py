@@ -689,11 +689,11 @@ class FailsOnce(Random):
 
     has_failed = False
 
-    def uniform(self, a: float, b: float) -> float:
+    def random(self) -> float:
         if not self.has_failed:
             self.has_failed = True
             raise OSError("no chance")
-        return super().uniform(a, b)
+        return super().random()
 
 
 async def test_a_delivery_whose_settling_breaks_is_not_lost(make_bus: MakeBus) -> None:
