@@ -186,7 +186,7 @@ class Registry(ABC):
         self._declare(subscription)
         try:
             await registrar.start_actor(subscription)
-        except BaseException:
+        except BaseException:  # raised again: it did not start, or the start was cancelled
             self.members.remove(subscription)
             raise
         return subscription

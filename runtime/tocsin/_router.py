@@ -69,7 +69,7 @@ class Router(Generic[S]):
         try:
             for pattern in entry.patterns:
                 self._by_pattern.add(pattern, number)
-        except BaseException:
+        except BaseException:  # raised again: a half-added entry must not stay
             self._forget(entry, number)
             raise
         for kind in entry.types:

@@ -226,7 +226,7 @@ class Run:
         except SupervisorNotRunning as error:
             self._close_account(actor)
             raise BusClosed(self.name, str(self.phase)) from error
-        except BaseException:
+        except BaseException:  # raised again: what was begun for the actor is undone
             self._close_account(actor)
             raise
         self.router.add(actor)

@@ -90,7 +90,6 @@ class ThreadBox:
             future.set_result(await publish())
         except Exception as error:  # it belongs to the thread that published
             future.set_exception(error)
-        except BaseException:
-            # The bus ends while this waits for room.
+        except BaseException:  # raised again: the bus ends while this waits for room
             future.set_exception(BusClosed(self._bus, "stopped"))
             raise

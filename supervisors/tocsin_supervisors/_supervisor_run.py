@@ -142,7 +142,7 @@ class Run:
         self.post(asked)
         try:
             await reply.event.wait()
-        except BaseException:
+        except BaseException:  # raised again: who asked has left, so the start is undone
             if isinstance(asked, StartAsked):
                 self.post(Withdrawn(token, asked.spec.id))
             elif isinstance(asked, RestartAsked):
