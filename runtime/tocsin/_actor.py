@@ -128,6 +128,11 @@ class Actor:
         self.counters.matched += 1
         self.run.pending += 1
 
+    def take_in(self, delivery: AnyDelivery) -> None:
+        """Put *delivery* into the mailbox; the caller has looked for room."""
+        self.mailbox.put(delivery)
+        self.accepted(delivery)
+
     def accepted(self, delivery: AnyDelivery) -> None:
         """Note that the mailbox has taken *delivery*."""
         note_accepted(delivery.receipt, self.name)

@@ -59,8 +59,8 @@ async def ask(run: Run, actor: Actor, envelope: Envelope[Any], limit: float) -> 
     """Put a question to *actor* and wait for the answer, *limit* seconds in all. See `EventBus.ask`."""
     _refuse_if_down(actor, envelope.event)
     server = own_server(run)
-    waits = server is not None and server.task_id == anyio.get_current_task().id
-    if waits and server is not None and (cycle := run.waits.cycle(server.actor, [actor])) is not None:
+    waits = server if server is not None and server.runs_here else None
+    if waits is not None and (cycle := run.waits.cycle(waits.actor, [actor])) is not None:
         raise WouldDeadlock(cycle)
     question = Question()
     receipt = Receipt()
@@ -68,7 +68,7 @@ async def ask(run: Run, actor: Actor, envelope: Envelope[Any], limit: float) -> 
     delivery = run.publisher.new_delivery(actor, envelope, receipt)
     delivery.question = question
     actor.routed(delivery)
-    with run.waits.entered(server if waits else None, lambda: (actor,)), anyio.move_on_after(limit):
+    with run.waits.entered(waits, lambda: (actor,)), anyio.move_on_after(limit):
         try:
             await _queue(run, actor, delivery, from_handler=server is not None)
             return await question.wait()
@@ -82,8 +82,7 @@ async def _queue(run: Run, actor: Actor, delivery: AnyDelivery, *, from_handler:
     waits anyway.
     """
     if actor.mailbox.has_room:
-        actor.mailbox.put(delivery)
-        actor.accepted(delivery)
+        actor.take_in(delivery)
         return
     waiting = WaitingPublisher(run.now, from_handler=from_handler)
     waiting.wait_for(actor, delivery, None)

@@ -77,7 +77,7 @@ class Publisher:
         full, refused = self._offer_all(envelope, receipt)
         if full:
             # A task or thread that a handler started beside itself waits alone; a server waits with its whole mailbox.
-            waits = server is not None and (on_behalf is not None or server.task_id == anyio.get_current_task().id)
+            waits = server is not None and (on_behalf is not None or server.runs_here)
             refused += await self._wait(full, receipt, server, waits=waits)
         if refused:
             raise MailboxFull(refused, receipt)
@@ -163,8 +163,7 @@ class Publisher:
             actor.accepted(delivery)
             actor.dropped(replaced, DropReason.COALESCED)
         elif actor.mailbox.has_room:
-            actor.mailbox.put(delivery)
-            actor.accepted(delivery)
+            actor.take_in(delivery)
         else:
             return self._overflow(actor, delivery)
         return _Offered.SETTLED
@@ -193,8 +192,7 @@ class Publisher:
         if dropped is delivery:
             actor.dropped(delivery, DropReason.NEWEST)
             return
-        actor.mailbox.put(delivery)
-        actor.accepted(delivery)
+        actor.take_in(delivery)
         actor.dropped(dropped, DropReason.OLDEST)
 
     # ── waiting ──

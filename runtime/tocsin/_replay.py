@@ -129,14 +129,13 @@ async def _offer(
 ) -> str | None:
     """Put a delivery with attempts counted anew into the mailbox of *actor*, waiting for room; or say why not."""
     server = own_server(run)
-    waits = server if server is not None and server.task_id == anyio.get_current_task().id else None
+    waits = server if server is not None and server.runs_here else None
     delivery = run.publisher.new_delivery(actor, envelope, receipt)
     delivery.replayed = letter
     if actor.mailbox.has_room:
         open_receipt(receipt, envelope.id, [actor.name])
         actor.routed(delivery)
-        actor.mailbox.put(delivery)
-        actor.accepted(delivery)
+        actor.take_in(delivery)
         return None
     if waits is not None and (cycle := run.waits.cycle(waits.actor, [actor])) is not None:
         raise WouldDeadlock(cycle)

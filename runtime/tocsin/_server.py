@@ -45,6 +45,11 @@ class Server:
         self.delivery: AnyDelivery | None = None
         self.task_id: int = 0
 
+    @property
+    def runs_here(self) -> bool:
+        """True in the task in which its handler runs: a task that the handler started beside itself waits alone."""
+        return self.task_id == anyio.get_current_task().id
+
     async def serve(self, invoke: Invoke) -> None:
         """Serve with the handler *invoke* until the incarnation has to end."""
         actor = self.actor
