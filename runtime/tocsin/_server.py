@@ -150,7 +150,8 @@ class Server:
                 actor.interrupted(delivery)
                 if raised is not None:
                     actor.run.log.stop_error(actor, Failure.of(raised))
-                if issubclass(type(error), actor.run.cancelled):
+                # Else a group, in which the schedule decides whether a cancellation is: the run may miss that branch.
+                if issubclass(type(error), actor.run.cancelled):  # pragma: no branch
                     raise error
             case Failed():
                 attempt_failed(actor, delivery, judgement)
