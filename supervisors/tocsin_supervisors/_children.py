@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, final
 
 import attrs
 
-from ._backoff import Backoff, check_number
+from ._backoff import Backoff
+from ._checks import check_number, one_of
 from ._intensity import RestartIntensity
 from ._policies import RestartPolicy
 
@@ -125,9 +126,7 @@ class ChildSpec:
     """An async function of no argument or of one for the `ChildContext`, called anew for each incarnation; or a
     `Supervisor`."""
 
-    restart: RestartPolicy = attrs.field(
-        default=RestartPolicy.PERMANENT, kw_only=True, validator=attrs.validators.instance_of(RestartPolicy)
-    )
+    restart: RestartPolicy = attrs.field(default=RestartPolicy.PERMANENT, kw_only=True, validator=one_of(RestartPolicy))
     """Whether it is started again after it ended by itself."""
 
     grace_period: float = attrs.field(
@@ -144,19 +143,17 @@ class ChildSpec:
     )
     """How long it may take until it is up: 30 s, for a supervisor no limit of its own."""
 
-    backoff: Backoff = attrs.field(factory=Backoff, kw_only=True, validator=attrs.validators.instance_of(Backoff))
+    backoff: Backoff = attrs.field(factory=Backoff, kw_only=True, validator=one_of(Backoff))
     """The delay before a restart after a crash."""
 
-    suspension: Backoff = attrs.field(
-        factory=_default_suspension, kw_only=True, validator=attrs.validators.instance_of(Backoff)
-    )
+    suspension: Backoff = attrs.field(factory=_default_suspension, kw_only=True, validator=one_of(Backoff))
     """The delay before a restart after `SuspendChild`, 1 s to 30 s."""
 
     stable_after: float = attrs.field(default=60.0, kw_only=True, validator=_seconds)
     """A life this long ends a row of crashes: the next one is the first again. Judged when the life has ended."""
 
     intensity: RestartIntensity = attrs.field(
-        factory=RestartIntensity, kw_only=True, validator=attrs.validators.instance_of(RestartIntensity)
+        factory=RestartIntensity, kw_only=True, validator=one_of(RestartIntensity)
     )
     """How many restarts of this child are too many."""
 

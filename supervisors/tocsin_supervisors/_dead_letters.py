@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TextIO, TypeAlias, TypedDict, TypeVar
 
 import attrs
 
-from ._backoff import count
+from ._checks import count
 from ._failures import Failure
 from ._retries import DeadLetterReason as DeadLetterReason
 from ._text import json_safe, qualified_name, safe_text

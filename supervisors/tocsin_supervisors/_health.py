@@ -14,7 +14,7 @@ from typing import final
 
 import attrs
 
-from ._backoff import count
+from ._checks import count
 
 
 @final

@@ -17,7 +17,7 @@ from typing import Any, Literal, final
 
 import attrs
 
-from ._backoff import check_number, count
+from ._checks import check_number, count
 
 
 def _period(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:

@@ -12,7 +12,8 @@ from typing import Any, TypeAlias, cast, final
 
 import attrs
 
-from ._backoff import Backoff, check_count, count
+from ._backoff import Backoff
+from ._checks import check_count, count
 from ._failures import Kind, is_group, leaves_of, matches
 
 DECODING_ERRORS: tuple[Kind, ...] = (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import anyio.lowlevel
 
-from ._backoff import check_number
+from ._checks import check_number
 from ._children import ChildCounts, ChildInfo, ChildSpec, ChildState, Nested, TreeNode
 from ._decisions import Machine
 from ._directives import DeleteAsked, RestartAsked, StartAsked, TerminateAsked

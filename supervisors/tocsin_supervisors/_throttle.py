@@ -6,7 +6,7 @@ from typing import TypeAlias, final
 
 import attrs
 
-from ._backoff import count, number
+from ._checks import count, number
 
 
 @final

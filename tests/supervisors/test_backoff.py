@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from tocsin_supervisors import Backoff
-from tocsin_supervisors._backoff import check_count, count, number
+from tocsin_supervisors._checks import check_count, count, number
 
 NOT_NUMBERS: list[Any] = [True, "1", None, 1j]
 NOT_FINITE: list[Any] = [math.nan, math.inf, -math.inf, 10**400]
