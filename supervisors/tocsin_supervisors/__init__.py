@@ -11,12 +11,10 @@ Stands alone: nothing here knows of events or of the bus in `tocsin`.
 
 from __future__ import annotations
 
+from ._administration import ChildRef as ChildRef
 from ._backoff import Backoff as Backoff
-from ._children import ChildCounts as ChildCounts
-from ._children import ChildInfo as ChildInfo
 from ._children import ChildSpec as ChildSpec
 from ._children import ChildState as ChildState
-from ._children import TreeNode as TreeNode
 from ._contexts import ChildContext as ChildContext
 from ._dead_letters import Conditions as Conditions
 from ._dead_letters import DeadLetter as DeadLetter
@@ -27,7 +25,10 @@ from ._dead_letters import DeadLetterRefused as DeadLetterRefused
 from ._dead_letters import DeadLetterSink as DeadLetterSink
 from ._dead_letters import DeathCount as DeathCount
 from ._dead_letters import FirstDeath as FirstDeath
+from ._declaration import check_specs as check_specs
 from ._exits import Crashed as Crashed
+from ._exits import Declined as Declined
+from ._exits import DeclineStart as DeclineStart
 from ._exits import Exit as Exit
 from ._exits import Fatal as Fatal
 from ._exits import Finished as Finished
@@ -47,8 +48,11 @@ from ._health import Health as Health
 from ._intensity import Exceeded as Exceeded
 from ._intensity import RestartHistory as RestartHistory
 from ._intensity import RestartIntensity as RestartIntensity
+from ._options import AutoShutdown as AutoShutdown
+from ._options import Options as Options
 from ._policies import RestartPolicy as RestartPolicy
 from ._reports import ChildCrashed as ChildCrashed
+from ._reports import ChildDeclined as ChildDeclined
 from ._reports import ChildFinished as ChildFinished
 from ._reports import ChildHeld as ChildHeld
 from ._reports import ChildParked as ChildParked
@@ -63,6 +67,7 @@ from ._reports import Report as Report
 from ._reports import RestartScheduled as RestartScheduled
 from ._reports import StopFailed as StopFailed
 from ._reports import StopTimedOut as StopTimedOut
+from ._reports import SupervisorFinished as SupervisorFinished
 from ._reports import SupervisorGaveUp as SupervisorGaveUp
 from ._reports import SupervisorStopping as SupervisorStopping
 from ._reports import SupervisorStopReport as SupervisorStopReport
@@ -82,6 +87,10 @@ from ._throttle import Allowed as Allowed
 from ._throttle import LogThrottle as LogThrottle
 from ._throttle import Permission as Permission
 from ._throttle import Suppressed as Suppressed
+from ._views import ChildCounts as ChildCounts
+from ._views import ChildInfo as ChildInfo
+from ._views import TreeNode as TreeNode
+from .exceptions import BadCombination as BadCombination
 from .exceptions import ChildAlreadyPresent as ChildAlreadyPresent
 from .exceptions import ChildAlreadyStarted as ChildAlreadyStarted
 from .exceptions import ChildError as ChildError
@@ -94,3 +103,5 @@ from .exceptions import RestartIntensityExceeded as RestartIntensityExceeded
 from .exceptions import SupervisionError as SupervisionError
 from .exceptions import SupervisorAlreadyRunning as SupervisorAlreadyRunning
 from .exceptions import SupervisorNotRunning as SupervisorNotRunning
+from .exceptions import TemplateSupervisor as TemplateSupervisor
+from .exceptions import TooManyChildren as TooManyChildren

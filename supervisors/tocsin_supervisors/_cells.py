@@ -37,10 +37,10 @@ enclosing: ContextVar[tuple[object, ...]] = ContextVar("enclosing", default=())
 class Cell:
     """See the module."""
 
-    __slots__ = ("_awaitable", "_host", "_is_cancelled", "_post", "_raised", "_scope", "context", "spec")
+    __slots__ = ("_awaitable", "_host", "_is_cancelled", "_post", "_raised", "_scope", "_spec", "context")
 
     def __init__(self, spec: ChildSpec, incarnation: int, path: str, host: Host, post: Callable[[Fact], None]) -> None:
-        self.spec = spec
+        self._spec: ChildSpec | None = spec  # until it has begun: what it was started with need not outlive that
         self.context = ChildContext(spec.id, incarnation, path, self._came_up, host)
         self._host = host
         self._post = post
@@ -57,7 +57,7 @@ class Cell:
         if error is not None and not isinstance(exit, Crashed | Suspended | Fatal):
             forget_traceback(error)
         del error
-        self._post(Ended(self.spec.id, self.context.incarnation, exit))
+        self._post(Ended(self.context.id, self.context.incarnation, exit))
 
     def request_stop(self) -> list[Callback]:
         """Tell the child that it is to stop, and give its callbacks."""
@@ -77,7 +77,7 @@ class Cell:
         return line_of(self._awaitable)
 
     def _came_up(self, value: object) -> None:
-        self._post(CameUp(self.spec.id, self.context.incarnation, value))
+        self._post(CameUp(self.context.id, self.context.incarnation, value))
 
     async def _contain(self) -> BaseException | None:
         """Run the child and give what it raised, by itself or through tasks it left in the group."""
@@ -107,17 +107,19 @@ class Cell:
     def _begin(self) -> Awaitable[object]:
         if self._is_cancelled and self._scope is not None:
             self._scope.cancel()
-        start: Any = self.spec.start
+        spec, self._spec = self._spec, None
+        assert spec is not None, "a cell lives once"
+        start: Any = spec.start
         if isinstance(start, Nested):
             return start.live_as_child(self.context)
-        if self.spec.wants_context:
+        if spec.wants_context:
             awaitable = start(self.context)
         else:
             self.context.started()
             awaitable = start()
         if not inspect.isawaitable(awaitable):
             raise TypeError(
-                f"start of child {self.spec.id!r} returned {type(awaitable).__name__}, which cannot be awaited: "
+                f"start of child {spec.id!r} returned {type(awaitable).__name__}, which cannot be awaited: "
                 "it must be an async function"
             )
         return awaitable

@@ -7,7 +7,7 @@ import abc
 import enum
 import inspect
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, final
 
 import attrs
@@ -19,15 +19,21 @@ from ._policies import RestartPolicy
 
 if TYPE_CHECKING:
     from ._contexts import ChildContext
-    from ._failures import Failure
+    from ._views import TreeNode
 
 
 class Nested(abc.ABC):
     """What a child spec needs to know of a supervisor that is a child. `Supervisor` is the only one."""
 
+    __slots__ = ()
+
     @abc.abstractmethod
     async def live_as_child(self, context: ChildContext) -> None:
         """Run until stopped or dead, as an incarnation of a child of another supervisor."""
+
+    @abc.abstractmethod
+    def tree(self) -> TreeNode:
+        """Give a snapshot of it and of all below it."""
 
 
 Start: TypeAlias = "Callable[[], Awaitable[object]] | Callable[[ChildContext], Awaitable[object]] | Nested"
@@ -73,6 +79,20 @@ def _callable(_instance: object, _attribute: attrs.Attribute[Any], value: object
 
 def _seconds(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
     check_number(attribute.name, value, at_least=0, at_most=math.inf)
+
+
+def _ids(value: Iterable[str]) -> tuple[str, ...]:
+    # A text is iterable as well: taken apart into letters it would be wrong without a word.
+    if isinstance(value, str):
+        raise TypeError(f"needs={value!r} must be a tuple of ids, not a text: write ({value!r},)")
+    return tuple(value)
+
+
+def _siblings(spec: ChildSpec, attribute: attrs.Attribute[Any], value: tuple[object, ...]) -> None:
+    if not all(isinstance(each, str) for each in value):
+        raise TypeError(f"{attribute.name}={value!r} must be a tuple of ids of other children of the same supervisor")
+    if spec.id in value:
+        raise ValueError(f"{attribute.name}={value!r} names the child itself: name only those it cannot work without")
 
 
 def takes_context(start: Callable[..., object]) -> bool:
@@ -162,6 +182,18 @@ class ChildSpec:
     )
     """When they are: `escalate` gives up the whole supervisor, `park` leaves the child down and its siblings up."""
 
+    unpark_after: float = attrs.field(default=math.inf, kw_only=True, validator=_seconds)
+    """How long a parked child stays down until it is started again, with all its restarts to spare: never, unless
+    somebody says how long a rest may help."""
+
+    significant: bool = attrs.field(default=False, kw_only=True, validator=one_of(bool))
+    """Whether its ending by itself counts for the `auto_shutdown` of its supervisor. Only for children that may: a
+    transient one that returns, a temporary one however it ends."""
+
+    needs: tuple[str, ...] = attrs.field(default=(), kw_only=True, converter=_ids, validator=_siblings)
+    """Ids of siblings that it cannot work without. Where children are restarted alone, a failure of it while one of
+    these is about to be restarted is not charged; it is held until that one has been up for a second."""
+
     wants_context: bool = attrs.field(init=False, repr=False, eq=False)
     """Whether `start` is called with a `ChildContext`."""
 
@@ -169,6 +201,11 @@ class ChildSpec:
         # The class is frozen; this is how attrs lets a derived field be set once.
         wants = True if isinstance(self.start, Nested) else takes_context(self.start)
         object.__setattr__(self, "wants_context", wants)
+        if self.significant and self.restart is RestartPolicy.PERMANENT:
+            raise ValueError(
+                f"significant=True does not go with restart={self.restart}: a permanent child never ends by itself; "
+                "use RestartPolicy.TRANSIENT or RestartPolicy.TEMPORARY"
+            )
 
     @property
     def kind(self) -> Literal["actor", "supervisor"]:
@@ -176,42 +213,16 @@ class ChildSpec:
         return "supervisor" if isinstance(self.start, Nested) else "actor"
 
 
-@final
-@attrs.frozen
-class ChildInfo:
-    """One child as `which_children` shows it. `supervisor` is the nested supervisor, if the child is one."""
-
-    id: str
-    kind: Literal["actor", "supervisor"]
-    state: str
-    incarnation: int
-    restarts: int
-    last_failure: Failure | None
-    supervisor: Nested | None = attrs.field(default=None, repr=False)
+async def _gone() -> None:
+    raise AssertionError("a temporary child was started a second time")  # pragma: no cover  # it never is
 
 
-@final
-@attrs.frozen
-class ChildCounts:
-    """How many children there are: described, up, and of which kind (up or not)."""
-
-    specs: int
-    active: int
-    supervisors: int
-    actors: int
+async def _gone_with_context(_context: ChildContext) -> None:
+    raise AssertionError("a temporary child was started a second time")  # pragma: no cover  # it never is
 
 
-@final
-@attrs.frozen
-class TreeNode:
-    """A supervisor or a child at one instant, with what is below it. `strategy` is None for a child that is no
-    supervisor."""
-
-    id: str
-    kind: Literal["actor", "supervisor"]
-    state: str
-    strategy: str | None
-    incarnation: int
-    restarts: int
-    last_failure: Failure | None
-    children: tuple[TreeNode, ...] = ()
+def without_start(spec: ChildSpec) -> ChildSpec:
+    """Give *spec* without its start function and what that holds on to; a supervisor stays, as others look into it."""
+    if isinstance(spec.start, Nested):
+        return spec
+    return attrs.evolve(spec, start=_gone_with_context if spec.wants_context else _gone)

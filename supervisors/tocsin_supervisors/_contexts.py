@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, final
 import anyio
 
 if TYPE_CHECKING:
+    from ._failures import Failure
     from ._reports import Observer, StopFailed, StopTimedOut
 
 Callback = Callable[[], object]
@@ -22,6 +23,9 @@ class Host(Protocol):
 
     def note_stop_trouble(self, report: StopTimedOut | StopFailed) -> None:
         """Take note of a child somewhere below that hangs or fails while the parent stops."""
+
+    def restarts_below(self, child: str, incarnation: int, count: int, failure: Failure | None) -> None:
+        """Take note of restarts in a child, or below it; a negative *count* takes some back."""
 
     def child_hangs(self, child: str, incarnation: int) -> None:
         """Take note that all that is left of a child hangs."""

@@ -23,7 +23,13 @@ The rules, in the order in which they win:
    OTP; parked ones and temporary ones that had to be stopped do not come back.
 7. A child that asks to be renewed is replaced alone, at once and uncharged.
 8. Where children are restarted alone, many that fail at once of one cause are charged to the supervisor once: the first
-   is the canary, the others are held until it has proved itself (`_outbreaks.py`).
+   is the canary, the others are held until it has proved itself (`_outbreaks.py`). A child that fails while one that it
+   needs is about to be restarted is not charged at all, and held for that one.
+9. A significant child that ended by itself, and is not restarted, ends the supervisor without an error, as
+   `auto_shutdown` says. One that was stopped, alone or in a round, has not ended by itself.
+10. Children of a template come in no order: they are stopped all at once, and forgotten when they are down.
+11. Time in which nobody could run is not charged to a child: what it may take for its start or stop is prolonged by it,
+   once in each step. The deadline of the whole stop is not, since that is a promise to the operator.
 
 How it works: `on` enters the fact into the slots, then `_advance` looks at what is in progress (the end, or the
 round) and asks for its next step. What is to happen later is an alarm; `Tick` handles the ones that are due.
@@ -35,8 +41,9 @@ from typing import TYPE_CHECKING, assert_never, final
 
 from ._children import ChildState
 from ._decisions_children import Children
-from ._decisions_exits import Aftermath
+from ._decisions_exits import Aftermath, Ending
 from ._decisions_requests import on_request
+from ._decisions_restarts import Restarts
 from ._directives import (
     AllHang,
     Begin,
@@ -47,6 +54,7 @@ from ._directives import (
     Ended,
     Hangs,
     Ready,
+    RestartsBelow,
     StopAsked,
     TerminateAsked,
     Tick,
@@ -54,7 +62,7 @@ from ._directives import (
 )
 from ._reports import ChildStarted, SupervisorStopping
 from ._rounds import Rounds
-from ._slots import OURS, Alarm
+from ._slots import OURS, PATIENCE, Alarm
 from .exceptions import SupervisorNotRunning
 
 if TYPE_CHECKING:
@@ -63,9 +71,10 @@ if TYPE_CHECKING:
 
     from ._children import ChildSpec
     from ._directives import Directive, Fact, Request
-    from ._intensity import RestartIntensity
+    from ._options import Options
     from ._slots import AlarmKey, Slot
-    from ._strategies import Strategy
+
+LATE = 0.25  # seconds after which what is due is noticed that mean that the event loop was blocked
 
 
 @final
@@ -78,22 +87,21 @@ class Machine:
         path: str,
         specs: Iterable[ChildSpec],
         *,
-        strategy: Strategy,
-        intensity: RestartIntensity,
-        shutdown_deadline: float,
+        options: Options,
         random: Random,
         incarnations: dict[str, int],
     ) -> None:
-        self.children = Children(path, incarnations)
+        self.children = Children(path, options, incarnations)
         self.is_ending = False
         self.is_over = False
         self.is_ready = False
+        self.ends_by_itself = False  # because its significant children have ended
         self.error: BaseException | None = None  # to be raised in the end
         self._all_hang = False  # was said already
         self._to_stop: list[str] = []  # during the end; next one last
-        self._rounds = Rounds(self.children, strategy)
-        self._aftermath = Aftermath(self.children, self._rounds, intensity, random)
-        self._shutdown_deadline = shutdown_deadline
+        self._rounds = Rounds(self.children)
+        self._restarts = Restarts(self.children, self._rounds, random)
+        self._aftermath = Aftermath(self.children, self._rounds, self._restarts)
         for spec in specs:
             self.children.add(spec)
 
@@ -110,7 +118,7 @@ class Machine:
         if not self.is_over:
             self._enter(fact)
             if not self.is_ending:
-                self._aftermath.replace_lost_canaries()
+                self._restarts.causes.replace_lost_canaries()
             self._advance()
         return directives
 
@@ -133,8 +141,10 @@ class Machine:
                 self._cut()
             case Broke(error=error):
                 self._begin_end(error)
-            case Tick():
-                self._tick()
+            case RestartsBelow():
+                self._restarted_below(fact)
+            case Tick(late=late):
+                self._tick(late)
             case _:
                 self._requested(fact)
 
@@ -152,7 +162,7 @@ class Machine:
         children.tell(ChildStarted(**children.record(slot), incarnation=slot.incarnation))
         children.answer(slot.starter, fact.value)
         slot.starter = None
-        self._aftermath.came_up(slot)
+        self._restarts.causes.came_up(slot)
 
     def _requested(self, request: Request) -> None:
         children = self.children
@@ -168,9 +178,19 @@ class Machine:
         elif not isinstance(request, Withdrawn):
             children.refuse(request.token, SupervisorNotRunning(children.path, "stopping"))
 
-    def _tick(self) -> None:
+    def _tick(self, late: float) -> None:
         while (key := self.children.alarms.pop_due(self.children.now)) is not None:
-            self._alarm(key)
+            if late <= LATE or not self._gives_time(key, late):
+                self._alarm(key)
+
+    def _gives_time(self, key: AlarmKey, late: float) -> bool:
+        """Put an alarm off, once, by the time in which nobody could run."""
+        id, alarm = key
+        if alarm not in PATIENCE or (slot := self.children.slots[id]).was_given_time:
+            return False
+        slot.was_given_time = True
+        self.children.alarms.set(key, self.children.now + late)
+        return True
 
     def _alarm(self, key: AlarmKey) -> None:
         id, alarm = key
@@ -188,7 +208,9 @@ class Machine:
             case Alarm.CANCEL:
                 children.cancel(children.slots[id])
             case Alarm.PROOF:
-                self._aftermath.proved(id)
+                self._restarts.causes.proved(id)
+            case Alarm.UNPARK:
+                self._restarts.unpark(children.slots[id])
             case Alarm.HANGS:
                 children.hangs(children.slots[id], is_known=False)
             case _:
@@ -202,7 +224,17 @@ class Machine:
         slot = self._slot(fact.child, fact.incarnation)
         if slot is None:
             return
-        problem = self._aftermath.of(slot, fact.exit, is_ending=self.is_ending)
+        ending = self._aftermath.of(slot, fact.exit, is_ending=self.is_ending)
+        if ending is not None:
+            self._end_as(ending)
+
+    def _end_as(self, ending: Ending) -> None:
+        self.ends_by_itself |= ending.error is None
+        self._begin_end(ending.error)
+
+    def _restarted_below(self, fact: RestartsBelow) -> None:
+        slot = self._slot(fact.child, fact.incarnation)
+        problem = None if slot is None or self.is_ending else self._restarts.below(slot, fact)
         if problem is not None:
             self._begin_end(problem)
 
@@ -225,14 +257,19 @@ class Machine:
         self.error = error
         children.tell(SupervisorStopping(supervisor=children.path, at=children.now))
         self._rounds.give_up()
-        children.alarms.set((OURS, Alarm.DEADLINE), children.now + self._shutdown_deadline)
+        children.alarms.set((OURS, Alarm.DEADLINE), children.now + children.options.shutdown_deadline)
         for slot in children.slots.values():
             children.refuse(slot.starter, SupervisorNotRunning(children.path, "stopping"))
             slot.starter = None
+            slot.disarm(children.alarms)
             if slot.is_awaited:
                 slot.state = ChildState.STOPPED
-                children.alarms.clear((slot.spec.id, Alarm.RESTART))
-        self._to_stop = [id for id, slot in children.slots.items() if slot.is_alive]
+        alive = [id for id, slot in children.slots.items() if slot.is_alive]
+        if children.options.template is None:
+            self._to_stop = alive
+            return
+        for id in reversed(alive):
+            children.stop(children.slots[id])
 
     def _advance_end(self) -> None:
         children = self.children
@@ -240,7 +277,7 @@ class Machine:
             return
         if not children.alive:
             self.is_over = True
-            children.directives.append(End(self.error))
+            children.directives.append(End(self.error, by_itself=self.ends_by_itself))
         elif children.alive == children.hanging and not self._all_hang:
             self._all_hang = True
             children.directives.append(AllHang())

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, final
 
 from ._alarms import Alarms
-from ._children import ChildState
+from ._children import ChildState, without_start
 from ._directives import Answer, CancelChild, NoteHanging, Refuse, RequestStop, StartChild, Tell
+from ._policies import RestartPolicy
 from ._reports import ChildRemoved
 from ._slots import HANGS_AFTER, Alarm, Slot
 
 if TYPE_CHECKING:
     from ._children import ChildSpec
     from ._directives import Directive
+    from ._options import Options
     from ._reports import Report
     from ._slots import ChildAlarms
 
@@ -22,10 +24,11 @@ class Children:
     """Slots in start order, alarms, and the directives collected in this step. Moves are made only through the
     methods."""
 
-    __slots__ = ("_incarnations", "alarms", "alive", "directives", "hanging", "now", "path", "slots")
+    __slots__ = ("_incarnations", "alarms", "alive", "directives", "hanging", "now", "options", "path", "slots")
 
-    def __init__(self, path: str, incarnations: dict[str, int]) -> None:
+    def __init__(self, path: str, options: Options, incarnations: dict[str, int]) -> None:
         self.path = path
+        self.options = options  # may be replaced at any time
         self.slots: dict[str, Slot] = {}  # in start order
         self.alarms: ChildAlarms = Alarms()
         self.directives: list[Directive] = []
@@ -45,13 +48,16 @@ class Children:
         slot.live(number, self.now, self.alarms)
         self.alive += 1
         self.directives.append(StartChild(slot.spec, number))
+        if slot.spec.restart is RestartPolicy.TEMPORARY:
+            # It will not be started again, so what it was started with need not live as long as it does.
+            slot.spec = without_start(slot.spec)
 
     def stop(self, slot: Slot) -> None:
         """Put an incarnation on the ladder of being stopped; one that takes no context, or is late, is cancelled at
         once."""
         if slot.state is ChildState.STOPPING:
             return
-        told = slot.spec.wants_context and not slot.is_late
+        told = slot.takes_context and not slot.is_late
         slot.stop(self.now, self.alarms, cancelled=not told)
         self.directives.append(RequestStop(slot.spec.id, slot.incarnation))
         if not told:
@@ -97,10 +103,15 @@ class Children:
             ids.pop()
         return False
 
+    def keeps(self, slot: Slot) -> bool:
+        """Tell whether a child that is down for good keeps its place."""
+        is_passing = slot.spec.restart is RestartPolicy.TEMPORARY or self.options.template is not None
+        return not is_passing and not slot.is_unwanted
+
     def forget(self, slot: Slot) -> None:
         """Take a child that is down out of the start order."""
         assert not slot.is_alive, f"forgot {slot.spec.id!r}, which is alive"
-        self.alarms.clear((slot.spec.id, Alarm.RESTART))
+        slot.disarm(self.alarms)
         del self.slots[slot.spec.id]
         self.tell(ChildRemoved(**self.record(slot)))
 

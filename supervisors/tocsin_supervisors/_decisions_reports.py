@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, assert_never
 
-from ._exits import Crashed, Fatal, Finished, Renewed, Stopped, SuspendChild, Suspended
+from ._exits import Crashed, Declined, Fatal, Finished, Renewed, Stopped, SuspendChild, Suspended
 from ._failures import Failure
 from ._reports import (
     ChildCrashed,
+    ChildDeclined,
     ChildFinished,
     ChildRenewed,
     ChildStartFailed,
@@ -55,6 +56,8 @@ def tell_exit(children: Children, slot: Slot, exit: Exit) -> None:
         case Renewed(failure=failure):
             slot.last_failure = failure
             children.tell(ChildRenewed(**life, failure=failure))
+        case Declined():
+            children.tell(ChildDeclined(**life))
         case Suspended(failure=failure, error=error):
             slot.last_failure = failure
             cause = error.cause if isinstance(error, SuspendChild) else None

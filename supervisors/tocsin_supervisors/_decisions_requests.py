@@ -13,19 +13,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from ._children import ChildState
-from ._directives import DeleteAsked, RestartAsked, StartAsked, TerminateAsked, Withdrawn
-from ._policies import RestartPolicy
-from ._slots import Alarm
+from ._directives import DeleteAsked, ReconfigureAsked, RestartAsked, StartAsked, TerminateAsked, Withdrawn
 from .exceptions import (
+    BadCombination,
     ChildAlreadyPresent,
     ChildAlreadyStarted,
     ChildNotFound,
     ChildRestarting,
     ChildRunning,
     ChildStartError,
+    TooManyChildren,
 )
 
 if TYPE_CHECKING:
+    from ._children import ChildSpec
     from ._decisions_children import Children
     from ._directives import Request
     from ._rounds import Round
@@ -45,6 +46,8 @@ def on_request(children: Children, round: Round | None, request: Request) -> Non
             _delete(children, request)
         case Withdrawn():
             _withdraw(children, round, request)
+        case ReconfigureAsked():
+            _reconfigure(children, request)
         case _:
             assert_never(request)
 
@@ -53,6 +56,10 @@ def _start(children: Children, round: Round | None, request: StartAsked) -> None
     id = request.spec.id
     slot = children.slots.get(id)
     if slot is None:
+        error = _why_not_start(children, request.spec)
+        if error is not None:
+            children.refuse(request.token, error)
+            return
         slot = children.add(request.spec)
         slot.is_new = True
         _start_for(children, round, slot, request.token)
@@ -62,14 +69,20 @@ def _start(children: Children, round: Round | None, request: StartAsked) -> None
         children.refuse(request.token, ChildAlreadyPresent(children.path, id))
 
 
+def _why_not_start(children: Children, spec: ChildSpec) -> BadCombination | TooManyChildren | None:
+    limit = children.options.max_children
+    if limit is not None and len(children.slots) >= limit:
+        return TooManyChildren(children.path, spec.id, limit)
+    return children.options.refusal(children.path, spec)
+
+
 def _restart(children: Children, round: Round | None, request: RestartAsked) -> None:
     slot = children.slots.get(request.child)
     error = _why_not_down(children, slot, request.child)
     if slot is None or error is not None:
         children.refuse(request.token, error or ChildNotFound(children.path, request.child))
         return
-    slot.history.clear()  # somebody has looked at it: it gets all its chances again
-    slot.suspensions = 0
+    slot.absolve()
     slot.is_new = False
     _start_for(children, round, slot, request.token)
 
@@ -133,11 +146,24 @@ def _bring_down(children: Children, round: Round | None, slot: Slot) -> None:
     error = ChildStartError(children.path, slot.spec.id, None, "it was terminated before it was up")
     children.refuse(slot.starter, error)
     slot.starter = None
-    children.alarms.clear((slot.spec.id, Alarm.RESTART))
+    slot.disarm(children.alarms)
     if slot.is_alive:
         slot.is_ordered_down = True
         children.stop(slot)
         return
     slot.state = ChildState.STOPPED
-    if slot.is_unwanted or slot.spec.restart is RestartPolicy.TEMPORARY:
+    if not children.keeps(slot):
         children.forget(slot)
+
+
+def _reconfigure(children: Children, request: ReconfigureAsked) -> None:
+    """Go on under other options: what is in progress goes on as it began, every later decision follows these."""
+    children.options = request.options
+    for spec in request.specs:
+        slot = children.slots.get(spec.id)
+        if slot is None:
+            # Not started by itself, as in OTP: restart_child() starts it, in the order that the caller wants.
+            children.add(spec).state = ChildState.STOPPED
+        else:
+            slot.spec = spec
+    children.answer(request.token)

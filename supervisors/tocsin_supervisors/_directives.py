@@ -8,6 +8,8 @@ import attrs
 
 from ._children import ChildSpec
 from ._exits import Exit
+from ._failures import Failure
+from ._options import Options
 from ._reports import Report
 
 # ── facts ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -70,8 +72,22 @@ class Broke:
 
 @final
 @attrs.frozen
+class RestartsBelow:
+    """A supervisor among the children, or one below it, has charged itself for restarts. *count*: how many; a
+    negative one takes some back, that turned out to be parts of one failure."""
+
+    child: str
+    incarnation: int
+    count: int
+    failure: Failure | None
+
+
+@final
+@attrs.frozen
 class Tick:
-    """Time has passed."""
+    """Time has passed. *late*: by how many seconds what is due is noticed too late, because nobody could run."""
+
+    late: float = 0.0
 
 
 @final
@@ -119,8 +135,20 @@ class Withdrawn:
     child: str
 
 
-Request: TypeAlias = StartAsked | TerminateAsked | RestartAsked | DeleteAsked | Withdrawn
-Fact: TypeAlias = Begin | CameUp | Ended | Hangs | StopAsked | CutAsked | Broke | Tick | Request
+@final
+@attrs.frozen
+class ReconfigureAsked:
+    """Go on under other options, and with *specs* instead of those of the same id; what is new stays down."""
+
+    token: int
+    options: Options
+    specs: tuple[ChildSpec, ...]
+
+
+Request: TypeAlias = StartAsked | TerminateAsked | RestartAsked | DeleteAsked | Withdrawn | ReconfigureAsked
+Fact: TypeAlias = Begin | CameUp | Ended | Hangs | StopAsked | CutAsked | Broke | RestartsBelow | Tick | Request
+
+DECLINED = object()  # the answer to who had a child started that declined
 
 # ── directives ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -189,6 +217,15 @@ class Refuse:
 
 @final
 @attrs.frozen
+class TellAbove:
+    """Let the supervisor above know of restarts; see `RestartsBelow`."""
+
+    count: int
+    failure: Failure | None
+
+
+@final
+@attrs.frozen
 class Ready:
     """All children of the initial start are up."""
 
@@ -202,11 +239,13 @@ class AllHang:
 @final
 @attrs.frozen
 class End:
-    """Everything is down. `error` is to be raised, if there is one."""
+    """Everything is down. `error` is to be raised, if there is one. `by_itself`: nobody had asked for it, so nobody may
+    know of it."""
 
     error: BaseException | None = None
+    by_itself: bool = False
 
 
 Directive: TypeAlias = (
-    StartChild | RequestStop | CancelChild | NoteHanging | Tell | Answer | Refuse | Ready | AllHang | End
+    StartChild | RequestStop | CancelChild | NoteHanging | Tell | Answer | Refuse | TellAbove | Ready | AllHang | End
 )

@@ -25,6 +25,11 @@ class SuspendChild(Exception):  # a request, not an error
         self.cause = cause
 
 
+class DeclineStart(Exception):  # a request, not an error
+    """Raised by a child in its start, before it is up, to say that it is not needed: it stays down, and that is no
+    failure. OTP's `ignore`. Raised later it is a crash like any other."""
+
+
 class ForeignCancellation(Exception):  # named for what happened
     """Stands in the failure of a child that ended cancelled although nobody who may had asked it to stop."""
 
@@ -39,6 +44,14 @@ class Finished:
 @attrs.frozen
 class Renewed:
     """The child asked to be replaced, by raising `RenewChild`."""
+
+    failure: Failure
+
+
+@final
+@attrs.frozen
+class Declined:
+    """The child said in its start that it is not needed, by raising `DeclineStart`."""
 
     failure: Failure
 
@@ -80,7 +93,8 @@ class Fatal:
     error: BaseException = attrs.field(eq=False)
 
 
-Exit: TypeAlias = Finished | Renewed | Suspended | Crashed | Stopped | Fatal
+Exit: TypeAlias = Finished | Renewed | Declined | Suspended | Crashed | Stopped | Fatal
+_REQUESTS = (RenewChild, SuspendChild, DeclineStart)
 
 
 def exit_of(error: BaseException | None, *, cancelled: type[BaseException], stop_requested: bool) -> Exit:
@@ -96,7 +110,7 @@ def exit_of(error: BaseException | None, *, cancelled: type[BaseException], stop
         return Fatal(leaves.fatal[0])
     if stop_requested:
         return Stopped(_failure_while_stopping(error, leaves.ordinary))
-    if leaves.ordinary and all(isinstance(leaf, RenewChild | SuspendChild) for leaf in leaves.ordinary):
+    if leaves.ordinary and all(isinstance(leaf, _REQUESTS) for leaf in leaves.ordinary):
         return _as_asked(leaves.ordinary)
     if leaves.cancelled and not leaves.ordinary:
         # The cancellation itself is the backend's: it must not become the cause of an error that outlives it.
@@ -107,13 +121,15 @@ def exit_of(error: BaseException | None, *, cancelled: type[BaseException], stop
 
 def _failure_while_stopping(error: BaseException, ordinary: tuple[Exception, ...]) -> Failure | None:
     # A child that had made up its mind to be renewed when the stop came has obeyed: that is no error.
-    if all(isinstance(leaf, RenewChild | SuspendChild) for leaf in ordinary):
+    if all(isinstance(leaf, _REQUESTS) for leaf in ordinary):
         return None
     return Failure.of(error)
 
 
-def _as_asked(requests: tuple[Exception, ...]) -> Renewed | Suspended:
+def _as_asked(requests: tuple[Exception, ...]) -> Renewed | Declined | Suspended:
     for request in requests:
         if isinstance(request, SuspendChild):
             return Suspended(Failure.of(request), error=request)
+    if any(isinstance(request, DeclineStart) for request in requests):
+        return Declined(Failure.of(requests[0]))
     return Renewed(Failure.of(requests[0]))

@@ -1,6 +1,6 @@
 """How often a child may be restarted before its supervisor gives up.
 
-Two rules, any of which trips:
+Three rules, any of which trips:
 
 * the *window*: more than ``max_restarts`` restarts within ``period`` seconds. The window is half-open,
   ``(now - period, now]``: a restart exactly one period ago no longer counts. Attempts are counted, also those whose
@@ -8,6 +8,8 @@ Two rules, any of which trips:
 * the *consecutive* rule: more than ``max_consecutive`` restarts without a stable life in between. With a growing
   backoff the restarts spread out until the window alone would never trip, and a child that can never work would be
   retried for ever.
+* the *subtree* rule: a window over all restarts below a supervisor, at whatever depth. Each of many branches may stay
+  below its own limit while the whole does nothing but restart.
 """
 
 from __future__ import annotations
@@ -76,7 +78,7 @@ class RestartIntensity:
 class Exceeded:
     """Which rule of a `RestartIntensity` was broken, and by how much."""
 
-    rule: Literal["window", "consecutive"]
+    rule: Literal["window", "consecutive", "subtree"]
     restarts: int
     """Restarts counted by that rule, the one that tripped it included."""
 
@@ -85,8 +87,9 @@ class Exceeded:
     """Length in seconds of the window; it has no part in the consecutive rule."""
 
     def __str__(self) -> str:
-        if self.rule == "window":
-            return f"{self.restarts} restarts within {self.period:g} s, {self.limit} are allowed"
+        if self.rule != "consecutive":
+            where = "" if self.rule == "window" else " in it and below"
+            return f"{self.restarts} restarts{where} within {self.period:g} s, {self.limit} are allowed"
         return f"{self.restarts} restarts in a row without a stable life between, {self.limit} are allowed"
 
 

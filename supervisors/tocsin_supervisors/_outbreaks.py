@@ -4,8 +4,12 @@ When `MANY` different children fail of the same cause within `AT_ONCE` seconds, 
 something they all depend on is down. The first of them is the canary: it is restarted as ever, and each of its failures
 is charged. The others are held, uncharged to the supervisor: were all of them to try again on their own, the budget
 meant for single failures would be used up in a moment, and what is down would be met by a stampede when it comes back.
-Whoever fails of that cause later is held, too. The canary has proved itself when it has been up for `PROOF` seconds;
-then the held ones are started, spread over `SPREAD` seconds. A canary that is gone is replaced by one that was held.
+Whoever fails of that cause later is held, too. A child that fails while a sibling that it needs is down is held for
+that one in the same way, and from the first. The canary has proved itself when it has been up for `PROOF` seconds; then
+the held ones are started, spread over `SPREAD` seconds. A canary that is gone is replaced by one that was held.
+
+A canary is never held itself, of whatever cause it fails, and who is held is never made a canary for others: else two
+could wait for each other for ever.
 """
 
 from __future__ import annotations
@@ -67,11 +71,11 @@ class Outbreaks:
 
     def failed(self, child: str, cause: str, now: float) -> Ruling:
         """Take note that *child* failed of *cause* at *now*, and say what part it plays."""
+        if self.is_canary(child):
+            return Ruling(Role.CANARY, child)
         outbreak = self._current.get(cause)
         if outbreak is None:
             return self._perhaps_new(child, cause, now)
-        if child == outbreak.canary:
-            return Ruling(Role.CANARY, child)
         outbreak.held[child] = None
         return Ruling(Role.HELD, outbreak.canary)
 
@@ -82,14 +86,26 @@ class Outbreaks:
         alike = dict.fromkeys(who for _, who, why in self._recent if why == cause)
         if len(alike) < MANY:
             return Ruling(Role.ALONE)
-        canary, *others = alike
+        canary, *others = (who for who in alike if not self.is_held(who) and not self.is_canary(who))
         self._current[cause] = Outbreak(canary, dict.fromkeys(others))
         role = Role.CANARY if child == canary else Role.HELD
         return Ruling(role, canary, tuple(other for other in others if other != child))
 
+    def wait_for(self, needed: str, cause: str, child: str) -> None:
+        """Have *child* held until *needed*, which it cannot work without, has proved itself."""
+        self._current.setdefault(cause, Outbreak(needed)).held[child] = None
+
     def is_canary(self, child: str) -> bool:
         """True while others wait for *child* to prove itself."""
         return any(outbreak.canary == child for outbreak in self._current.values())
+
+    def is_held(self, child: str) -> bool:
+        """True while *child* waits for a canary."""
+        return self.canary_of(child) is not None
+
+    def canary_of(self, child: str) -> str | None:
+        """Give the canary that *child* is held for."""
+        return next((each.canary for each in self._current.values() if child in each.held), None)
 
     def canaries(self) -> list[str]:
         """Give the canaries of all outbreaks."""

@@ -78,6 +78,14 @@ class ChildFinished(_Record):
 
 @final
 @attrs.frozen(kw_only=True)
+class ChildDeclined(_Record):
+    """An incarnation said in its start that it is not needed; it stays down."""
+
+    incarnation: int
+
+
+@final
+@attrs.frozen(kw_only=True)
 class ChildStopped(_Record):
     """An incarnation ended because it was asked to."""
 
@@ -96,7 +104,8 @@ class RestartScheduled(_Record):
 @final
 @attrs.frozen(kw_only=True)
 class ChildHeld(_Record):
-    """A child failed of a cause that many have failed of: it is started again after `canary` has proved itself."""
+    """A child failed of a cause that many have failed of, or while one that it needs was down: it is started again
+    after `canary` has proved itself. `cause` is the cause in common, or "needs" and the id."""
 
     canary: str
     cause: str
@@ -105,7 +114,8 @@ class ChildHeld(_Record):
 @final
 @attrs.frozen(kw_only=True)
 class ChildParked(_Record):
-    """A child exceeded its restart intensity and stays down until `restart_child`; its siblings live on."""
+    """A child exceeded its restart intensity and stays down until `restart_child`, or for its `unpark_after`; its
+    siblings live on."""
 
     exceeded: Exceeded
     failure: Failure | None
@@ -126,6 +136,12 @@ class SupervisorGaveUp(_Record):
     exceeded: Exceeded
     of_supervisor: bool
     failure: Failure | None
+
+
+@final
+@attrs.frozen(kw_only=True)
+class SupervisorFinished(_Record):
+    """The significant children have ended, `child` last: the others are being stopped, then the supervisor ends."""
 
 
 @final
@@ -163,12 +179,14 @@ Report: TypeAlias = (
     | ChildSuspended
     | ChildRenewed
     | ChildFinished
+    | ChildDeclined
     | ChildStopped
     | RestartScheduled
     | ChildHeld
     | ChildParked
     | ChildRemoved
     | SupervisorGaveUp
+    | SupervisorFinished
     | SupervisorStopping
     | StopTimedOut
     | StopFailed

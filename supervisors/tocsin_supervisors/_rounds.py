@@ -81,11 +81,10 @@ class Rounds:
     """Restarts the children of one supervisor as its strategy says: alone, or in the one round there may be at a
     time."""
 
-    __slots__ = ("_children", "_strategy", "current")
+    __slots__ = ("_children", "current")
 
-    def __init__(self, children: Children, strategy: Strategy) -> None:
+    def __init__(self, children: Children) -> None:
         self._children = children
-        self._strategy = strategy
         self.current: Round | None = None
 
     @property
@@ -96,7 +95,7 @@ class Rounds:
     @property
     def restarts_alone(self) -> bool:
         """True if a failing child never takes others with it."""
-        return self._strategy is Strategy.ONE_FOR_ONE
+        return self._children.options.strategy is Strategy.ONE_FOR_ONE
 
     def may_join(self, slot: Slot) -> bool:
         """Tell whether a failure of this child now belongs to the round that is stopping it anyway."""
@@ -109,8 +108,8 @@ class Rounds:
 
     def restart(self, slot: Slot, delay: float) -> None:
         """Restart a child that is down, and whoever else the strategy says, in *delay* seconds."""
-        if self._strategy is Strategy.ONE_FOR_ONE:
-            self._set_alarm(slot, delay)
+        if self.restarts_alone:
+            self.restart_alone(slot, delay)
         else:
             self._begin(slot, self._children.now + delay)
 
@@ -157,7 +156,7 @@ class Rounds:
     def _begin(self, slot: Slot, due: float) -> None:
         children, round = self._children, self.current
         order = list(children.slots)
-        ids = self._strategy.affected(order, slot.spec.id)
+        ids = children.options.strategy.affected(order, slot.spec.id)
         if round is not None and round.phase is Phase.STOPPING:
             round.join(ids, order, due)
         else:

@@ -30,6 +30,7 @@ class Alarm(enum.Enum):
     CANCEL = "cancel"
     HANGS = "hangs"
     PROOF = "proof"  # a canary has been up for long enough
+    UNPARK = "unpark"
     ROUND = "round"  # of the supervisor: the backoff of a group restart is over
     DEADLINE = "deadline"  # of the supervisor: the time for an ordered stop is over
 
@@ -37,6 +38,9 @@ class Alarm(enum.Enum):
 AlarmKey: TypeAlias = tuple[str, Alarm]
 ChildAlarms: TypeAlias = Alarms[AlarmKey]
 _OF_A_LIFE = (Alarm.START_TIMEOUT, Alarm.CANCEL, Alarm.HANGS, Alarm.PROOF)
+_BEFORE_A_LIFE = (Alarm.RESTART, Alarm.UNPARK)
+# How long a child may take for something: only time in which it could run counts.
+PATIENCE = frozenset({Alarm.START_TIMEOUT, Alarm.CANCEL, Alarm.HANGS})
 _ALIVE = frozenset({ChildState.STARTING, ChildState.RUNNING, ChildState.STOPPING})
 
 
@@ -54,7 +58,9 @@ class Slot:
     suspensions: int = 0  # in a row
     up_since: float | None = None  # None until the incarnation is up
     was_up: bool = False  # in any incarnation of this run
+    takes_context: bool = False  # this life does; the spec may have been changed meanwhile
     is_late: bool = False  # being stopped for exceeding its start time-out
+    was_given_time: bool = False  # an alarm of this step was put off already, as the event loop had been blocked
     is_hanging: bool = False  # has not ended although all was done
     starter: int | None = None  # token of who waits for it to be up
     asked_by: int | None = (
@@ -78,12 +84,18 @@ class Slot:
     def live(self, incarnation: int, now: float, alarms: ChildAlarms) -> None:
         """Enter a new life."""
         assert not self.is_alive, f"two incarnations of {self.spec.id!r}"
-        alarms.clear((self.spec.id, Alarm.RESTART))
+        self.disarm(alarms)
         self.state = ChildState.STARTING
         self.incarnation = incarnation
         self.up_since = None
-        self.is_late = False
+        self.takes_context = self.spec.wants_context
+        self.is_late = self.was_given_time = False
         alarms.set((self.spec.id, Alarm.START_TIMEOUT), now + self.spec.start_timeout)
+
+    def disarm(self, alarms: ChildAlarms) -> None:
+        """Whatever was to start it some time does not."""
+        for alarm in _BEFORE_A_LIFE:
+            alarms.clear((self.spec.id, alarm))
 
     def came_up(self, now: float, alarms: ChildAlarms) -> None:
         """The start succeeded."""
@@ -96,10 +108,11 @@ class Slot:
         """Enter the ladder of being stopped; *cancelled*: on its last rung, with the cancellation."""
         id, grace = self.spec.id, self.spec.grace_period
         self.state = ChildState.STOPPING
+        self.was_given_time = False
         alarms.clear((id, Alarm.START_TIMEOUT))
         if not cancelled:
             alarms.set((id, Alarm.CANCEL), now + grace)
-        elif self.spec.wants_context:
+        elif self.takes_context:
             alarms.set((id, Alarm.HANGS), now + self.spec.cleanup_period)
         else:
             # What takes no context cannot be told, only cancelled; then its grace period is the time for its cleanup.
@@ -117,6 +130,11 @@ class Slot:
         self.state = ChildState.STOPPED
         self.up_since = None
         self.is_hanging = False
+
+    def absolve(self) -> None:
+        """It gets all its chances again: somebody has looked at it, or it has rested."""
+        self.history.clear()
+        self.suspensions = 0
 
     def delay(self, random: Random, *, suspended: bool) -> float:
         """Give the seconds until the next start, after the failure was charged."""

@@ -26,6 +26,8 @@ async def hosted(run: Run) -> AsyncGenerator[None, None]:
             try:
                 await run.up.wait()
                 with anyio.CancelScope() as run.body_scope:
+                    if run.cancels_body:
+                        run.body_scope.cancel()  # it has ended by itself before the body began
                     if run.error is None:
                         yield
             except BaseException as error:  # held until the children are down, then raised

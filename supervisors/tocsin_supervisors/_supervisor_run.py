@@ -34,10 +34,12 @@ from ._directives import (
     Refuse,
     RequestStop,
     RestartAsked,
+    RestartsBelow,
     StartAsked,
     StartChild,
     StopAsked,
     Tell,
+    TellAbove,
     Tick,
     Withdrawn,
 )
@@ -82,6 +84,7 @@ class Run:
         self.observer = observer
         self.observer_errors = 0
         self.error: BaseException | None = None  # to be raised to whoever runs the supervisor
+        self.cancels_body = False  # because of the error, or because the supervisor has ended by itself
         self.up = anyio.Event()  # the initial start is over, well or not
         self.over = anyio.Event()  # every child is down
         self.settled = anyio.Event()  # over, or all that is left hangs
@@ -167,6 +170,10 @@ class Run:
         if self._parent is not None:
             self._parent.host.note_stop_trouble(report)
 
+    def restarts_below(self, child: str, incarnation: int, count: int, failure: Failure | None) -> None:
+        """Note what a supervisor among the children has charged itself for."""
+        self.post(RestartsBelow(child, incarnation, count, failure))
+
     def child_hangs(self, child: str, incarnation: int) -> None:
         """Note that a supervisor among the children can do no more."""
         self.post(Hangs(child, incarnation))
@@ -199,7 +206,7 @@ class Run:
             due = await self._pause()
             now = anyio.current_time()
             if due is not None and due <= now:
-                self._tell_machine(Tick(), now)
+                self._tell_machine(Tick(late=now - due), now)
             while self._inbox and not machine.is_over:
                 self._tell_machine(self._inbox.popleft(), now)
 
@@ -240,7 +247,8 @@ class Run:
         self.settled.set()
         for token in self._replies:
             self._reply(token, None, SupervisorNotRunning(self.path, "stopped"))
-        if self.error is not None and self.body_scope is not None:
+        self.cancels_body |= self.error is not None
+        if self.cancels_body and self.body_scope is not None:
             self.body_scope.cancel()
 
     # ── directives ──
@@ -261,14 +269,17 @@ class Run:
                 self._reply(token, value, None)
             case Refuse(token=token, error=error):
                 self._reply(token, None, error)
+            case TellAbove(count=count, failure=failure):
+                if self._parent is not None:
+                    self._parent.host.restarts_below(self._parent.id, self._parent.incarnation, count, failure)
             case Ready():
                 self.up.set()
             case AllHang():
                 self.settled.set()
                 if self._parent is not None:
                     self._parent.host.child_hangs(self._parent.id, self._parent.incarnation)
-            case End(error=error):
-                self.error = error
+            case End(error=error, by_itself=by_itself):
+                self.error, self.cancels_body = error, by_itself
             case _:
                 assert_never(directive)
 
@@ -288,7 +299,7 @@ class Run:
             except Exception as error:  # a callback of the child must not keep the others from being stopped
                 failure = Failure.of(error)
                 forget_traceback(error)
-                id, number = cell.spec.id, cell.context.incarnation
+                id, number = cell.context.id, cell.context.incarnation
                 self._tell(StopFailed(supervisor=self.path, child=id, at=now, incarnation=number, failure=failure))
 
     def _note_hanging(self, directive: NoteHanging, now: float) -> None:

@@ -74,7 +74,7 @@ class SupervisorAlreadyRunning(SupervisionError, RuntimeError):
 class ChildError(SupervisionError):
     """Base of the refusals of a request about one child. `supervisor` and `child` say whose."""
 
-    text = "cannot be used"
+    text: str = "cannot be used"
 
     def __init__(self, supervisor: str, child: str) -> None:
         super().__init__(f"child {child!r} of supervisor {supervisor!r} {self.text}")
@@ -86,6 +86,35 @@ class DuplicateChild(ChildError, ValueError):
     """Two child specs of one supervisor have the same id."""
 
     text = "is declared already: give each child an id of its own"
+
+
+class BadCombination(ChildError, ValueError):
+    """Options of a child contradict each other, or those of its supervisor."""
+
+    def __init__(self, supervisor: str, child: str, reason: str) -> None:
+        self.text: str = reason if reason.startswith("cannot") else f"is refused: {reason}"
+        super().__init__(supervisor, child)
+
+
+class TooManyChildren(ChildError):
+    """The supervisor has as many children as its `max_children` allows, those that are down or restarting included."""
+
+    def __init__(self, supervisor: str, child: str, limit: int) -> None:
+        self.text: str = (
+            f"is one too many: max_children={limit} are there; wait until one has ended, delete one, or allow more"
+        )
+        super().__init__(supervisor, child)
+        self.limit = limit
+
+
+class TemplateSupervisor(ChildError):
+    """The supervisor has a template: its children come from that, have no ids of their own, and are addressed by their
+    `ChildRef`."""
+
+    text = (
+        "cannot be addressed by its id, as the supervisor has a template: "
+        "use start_from_template() and terminate_child() with the ChildRef it gave"
+    )
 
 
 class ChildNotFound(ChildError, LookupError):

@@ -19,6 +19,7 @@ from tocsin_supervisors import (
     Failure,
     Fatal,
     Finished,
+    Options,
     Renewed,
     RestartIntensity,
     RestartPolicy,
@@ -123,9 +124,7 @@ class DecisionsMachine(RuleBasedStateMachine):
         self.machine = Machine(
             "root",
             children,
-            strategy=strategy,
-            intensity=intensity,
-            shutdown_deadline=50.0,
+            options=Options(strategy=strategy, intensity=intensity, shutdown_deadline=50.0),
             random=Random(7),
             incarnations={},
         )
@@ -333,9 +332,7 @@ def test_the_initial_start_is_ready_when_all_are_up() -> None:
     machine = Machine(
         "root",
         [ChildSpec("a", with_context)],
-        strategy=Strategy.ONE_FOR_ONE,
-        intensity=RestartIntensity(),
-        shutdown_deadline=1.0,
+        options=Options(),
         random=Random(1),
         incarnations={},
     )

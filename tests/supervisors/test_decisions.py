@@ -19,6 +19,7 @@ from tocsin_supervisors import (
     Failure,
     Fatal,
     Finished,
+    Options,
     Renewed,
     RestartIntensity,
     RestartIntensityExceeded,
@@ -51,6 +52,7 @@ from tocsin_supervisors._directives import (
     StartChild,
     StopAsked,
     Tell,
+    TellAbove,
     TerminateAsked,
     Tick,
     Withdrawn,
@@ -77,19 +79,17 @@ def spec(id: str, **options: Any) -> ChildSpec:
 class Bench:
     """A machine, the time, and short words for what it answers."""
 
-    def __init__(self, *specs: ChildSpec, strategy: Strategy = Strategy.ONE_FOR_ONE, **options: Any) -> None:
+    def __init__(self, *specs: ChildSpec, **options: Any) -> None:
         self.now = 100.0
         self.reports: list[Any] = []
-        defaults: dict[str, Any] = {"intensity": PLENTY, "shutdown_deadline": 30.0}
-        self.machine = Machine(
-            "root", specs, strategy=strategy, random=Random(1), incarnations={}, **{**defaults, **options}
-        )
+        options.setdefault("intensity", PLENTY)
+        self.machine = Machine("root", specs, options=Options(**options), random=Random(1), incarnations={})
 
     def on(self, fact: Fact) -> list[Directive]:
         """Tell a fact, and give the directives that are no reports."""
         directives = self.machine.on(fact, self.now)
         self.reports += [each.report for each in directives if isinstance(each, Tell)]
-        return [each for each in directives if not isinstance(each, Tell)]
+        return [each for each in directives if not isinstance(each, Tell | TellAbove)]
 
     def words(self, fact: Fact) -> list[str]:
         """Tell a fact, and give the directives as words."""
@@ -140,7 +140,7 @@ def _word(directive: Directive) -> str:
             return f"refuse {token} {type(error).__name__}"
         case Ready() | AllHang() | End():
             return type(directive).__name__
-        case Tell():  # pragma: no cover  # taken out before
+        case Tell() | TellAbove():  # pragma: no cover  # taken out before
             return "tell"
 
 

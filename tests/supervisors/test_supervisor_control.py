@@ -382,7 +382,7 @@ async def test_children_started_later_do_not_survive_the_restart_of_their_superv
 
 async def test_failures_escalate_to_the_root_and_come_out_ungrouped() -> None:
     tree = Tree(spec={"intensity": RestartIntensity.never()})
-    tree.root.intensity = RestartIntensity.never()
+    await tree.root.reconfigure(intensity=RestartIntensity.never())
 
     async def scene() -> None:
         async with tree.root.running():

@@ -1,0 +1,214 @@
+"""How a supervisor is administered and looked at while it runs, and as far as that has a meaning, while it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Unpack, final
+
+import anyio.lowlevel
+import attrs
+
+from ._children import ChildSpec, ChildState, Nested
+from ._directives import DECLINED, DeleteAsked, ReconfigureAsked, RestartAsked, StartAsked, TerminateAsked
+from ._slots import Slot
+from ._views import ChildCounts, ChildInfo, TreeNode, count, info_of, node_of
+from .exceptions import ChildNotFound, SupervisorNotRunning, TemplateSupervisor
+
+if TYPE_CHECKING:
+    from ._declaration import Declaration
+    from ._directives import Request
+    from ._options import Changes
+    from ._supervisor_run import Run
+
+
+@final
+class ChildRef:
+    """A child that was started from a template: how it is addressed, over all its restarts, for as long as it exists.
+
+    `value` is what it passed to `started()`.
+    """
+
+    __slots__ = ("_of", "id", "value")
+
+    def __init__(self, of: Administered, id: str, value: object) -> None:
+        self._of = of
+        self.id: str = id
+        self.value: Any = value
+
+    def is_of(self, supervisor: object) -> bool:
+        """Tell whether it is a child of *supervisor*."""
+        return self._of is supervisor
+
+    def __repr__(self) -> str:
+        return f"<ChildRef {self.id}>"
+
+
+class Administered(Nested):
+    """The part of `Supervisor` that is about its children."""
+
+    # Slots, so that nobody sets an option that would be looked at by nobody: see `reconfigure`.
+    __slots__ = ("_declaration", "_from_template", "_incarnations", "_run", "name")
+
+    name: str
+    _declaration: Declaration  # what every run starts with
+    _run: Run | None
+    _incarnations: dict[str, int]  # id → number of its last incarnation, over all runs
+    _from_template: int  # children started so far, over all runs
+
+    # ── starting and ending children ──
+
+    async def start_child(self, spec: ChildSpec, *, keep: bool = False) -> Any:
+        """Start a child after all others, and give what it passed to `started()`, or None if it declined. Others being
+        (re)started come first.
+
+        With *keep* it is started again when this supervisor is; without, it ends with this run.
+        Raise `ChildAlreadyStarted`, `ChildAlreadyPresent`, `TooManyChildren`, `BadCombination`, `ChildStartError`
+        (nothing is kept after any of them), `TemplateSupervisor` or `SupervisorNotRunning`. Cancelled, the start is
+        undone.
+        """
+        if self._declaration.options.template is not None:
+            await anyio.lowlevel.checkpoint()
+            raise TemplateSupervisor(self.name, spec.id)
+        value = await self._ask(lambda token: StartAsked(token, spec))
+        if keep:
+            self._declaration.specs.setdefault(spec.id, spec)
+        return None if value is DECLINED else value
+
+    async def start_from_template(self, *args: object, **kwargs: object) -> ChildRef | None:
+        """Start the child that the template describes for these arguments, and give its reference; None if it declined.
+
+        Its id is that of the spec with a number behind it, which no other child gets. It is forgotten when it is down
+        for good. Raise what the template raises, `TypeError` if it gives no `ChildSpec`, `LookupError` if there is no
+        template, and what `start_child` raises. Cancelled, the start is undone.
+        """
+        template = self._declaration.options.template
+        if template is None:
+            await anyio.lowlevel.checkpoint()
+            raise LookupError(f"supervisor {self.name!r} has no template: give it one, or use start_child()")
+        spec = template(*args, **kwargs)
+        if not isinstance(spec, ChildSpec):  # pyright: ignore[reportUnnecessaryIsInstance]  # the template may be wrong
+            raise TypeError(f"the template of supervisor {self.name!r} gave {spec!r}: it must return a ChildSpec")
+        self._from_template += 1
+        numbered = attrs.evolve(spec, id=f"{spec.id}-{self._from_template}")
+        value = await self._ask(lambda token: StartAsked(token, numbered))
+        return None if value is DECLINED else ChildRef(self, numbered.id, value)
+
+    async def terminate_child(self, child: str | ChildRef) -> None:
+        """Stop a child, or its restart loop, and wait until it is down; it is not restarted. One that is down is
+        left so.
+
+        A temporary child, and one of a template, is forgotten; the reference of one that is gone already is accepted.
+        Cancelled, the child is stopped all the same. Raise `ChildNotFound`, or `TemplateSupervisor` for an id where a
+        reference is needed.
+        """
+        try:
+            id = self._id_of(child)
+            await self._ask(lambda token: TerminateAsked(token, id))
+        except ChildNotFound:
+            if not (isinstance(child, ChildRef) and child.is_of(self)):
+                raise
+
+    async def restart_child(self, child: str | ChildRef) -> Any:
+        """Start a child that is down, parked ones too, with all its restarts to spare; give what it passed to
+        `started()`.
+
+        Raise `ChildNotFound`, `ChildRunning`, `ChildRestarting`, `TemplateSupervisor` for an id where a reference is
+        needed, or `ChildStartError` (it stays down then). Cancelled, it is brought down again.
+        """
+        id = self._id_of(child)
+        value = await self._ask(lambda token: RestartAsked(token, id))
+        return None if value is DECLINED else value
+
+    async def delete_child(self, child: str | ChildRef) -> None:
+        """Forget a child that is down, for later runs too; also when this supervisor does not run. Raise
+        `ChildNotFound`, `ChildRunning`, `ChildRestarting`, or `TemplateSupervisor` for an id where a reference is
+        needed."""
+        id = self._id_of(child)
+        is_running = self._run is not None
+        if is_running:
+            await self._ask(lambda token: DeleteAsked(token, id))
+        elif id not in self._declaration.specs:
+            raise ChildNotFound(self.name, id)
+        self._declaration.specs.pop(id, None)
+        self._forget(id)
+        if not is_running:
+            # Only now: what begins to run meanwhile must not begin with this child.
+            await anyio.lowlevel.checkpoint()
+
+    async def reconfigure(self, children: Iterable[ChildSpec] = (), **changes: Unpack[Changes]) -> None:
+        """Go on under other options: *changes* are keyword options of `Supervisor`, without its name and observer.
+
+        Each of *children* replaces the spec of the same id, from its next start on, its grace period and significance
+        at once; new ones are added and stay down until `restart_child`, or the next run; others stay as they are. All
+        is checked first: if anything is refused, nothing has changed. What is in progress goes on as it began.
+        Cancelled, it is done all the same. Raise what making the supervisor anew would raise.
+        """
+        present = {slot.spec.id: slot.spec for slot in self._slots()}
+        self._declaration = changed = self._declaration.changed(changes, specs := tuple(children), present)
+        if self._run is None:
+            await anyio.lowlevel.checkpoint()
+        else:
+            await self._ask(lambda token: ReconfigureAsked(token, changed.options, specs))
+
+    def _id_of(self, child: str | ChildRef) -> str:
+        if isinstance(child, ChildRef):
+            if not child.is_of(self):
+                raise ChildNotFound(self.name, child.id)
+            return child.id
+        if self._declaration.options.template is not None:
+            raise TemplateSupervisor(self.name, child)
+        return child
+
+    async def _ask(self, request: Callable[[int], Request]) -> Any:
+        if self._run is None:
+            await anyio.lowlevel.checkpoint()
+            raise SupervisorNotRunning(self.name, "not running")
+        return await self._run.ask(request)
+
+    def _forget(self, child: str) -> None:
+        if child not in self._declaration.specs:
+            # Ids of dynamic children may be endless; numbers are kept only for those that may come back.
+            self._incarnations.pop(child, None)
+
+    # ── looking on ──
+
+    @property
+    def state(self) -> str:
+        """The state in a word: starting, running, stopping or stopped."""
+        return "stopped" if self._run is None else self._run.state
+
+    def which_children(self) -> tuple[ChildInfo, ...]:
+        """Give the children in start order, as they are now; when not running, as they will be."""
+        return tuple(map(info_of, self._slots()))
+
+    def which_child(self, child: str | ChildRef) -> ChildInfo:
+        """Give one child as it is now. Raise `ChildNotFound`."""
+        return info_of(self._slot(child))
+
+    def child_spec(self, child: str | ChildRef) -> ChildSpec:
+        """Give the spec of a child, as its next start will see it. Raise `ChildNotFound`."""
+        return self._slot(child).spec
+
+    def count_children(self) -> ChildCounts:
+        """Count the children."""
+        return count(self._slots(), from_template=self._declaration.options.template is not None)
+
+    def tree(self) -> TreeNode:
+        """Give a snapshot of this supervisor and all below it."""
+        children = tuple(map(node_of, self._slots()))
+        strategy = self._declaration.options.strategy.value
+        return TreeNode(self.name, "supervisor", self.state, strategy, 0, 0, None, children)
+
+    def _slot(self, child: str | ChildRef) -> Slot:
+        is_strange = isinstance(child, ChildRef) and not child.is_of(self)
+        id = child.id if isinstance(child, ChildRef) else child
+        slot = None if is_strange else next((each for each in self._slots() if each.spec.id == id), None)
+        if slot is None:
+            raise ChildNotFound(self.name, id)
+        return slot
+
+    def _slots(self) -> list[Slot]:
+        if self._run is not None:
+            return list(self._run.machine.children.slots.values())
+        specs = self._declaration.specs.values()
+        return [Slot(spec, ChildState.STOPPED, self._incarnations.get(spec.id, 0)) for spec in specs]
