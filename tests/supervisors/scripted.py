@@ -7,7 +7,7 @@ from typing import Any
 
 import anyio
 
-from tocsin_supervisors import Backoff, ChildContext, ChildSpec, Report, Supervisor
+from tocsin_supervisors import Backoff, ChildContext, ChildSpec, DeclineStart, Report, Supervisor
 
 AT_ONCE = Backoff.none()
 
@@ -41,35 +41,69 @@ class Record:
         return report
 
 
+class Gate:
+    """Holds the starts of a puppet until it is opened; each start that comes to it counts."""
+
+    def __init__(self) -> None:
+        self.arrivals = 0
+        self._opened = anyio.Event()
+
+    async def pass_through(self) -> None:
+        """Wait until it is open."""
+        self.arrivals += 1
+        await self._opened.wait()
+
+    def open(self) -> None:
+        """Let everybody through, from now on."""
+        self._opened.set()
+
+
 class Puppet:
     """A child that does as it is told: crash, finish, anything that can be raised."""
 
     def __init__(self, record: Record, id: str, *, cleanup: float = 0.0) -> None:
         self.record = record
         self.id = id
-        self.cleanup = cleanup
+        self.cleanup = cleanup  # seconds that its stop takes
         self.incarnation = 0
         self.refuses = False  # fails its starts
-        self.tells = ""
+        self.declines = False  # says in its starts that it is not needed
+        self.start_takes = 0.0  # seconds before it is up, refuses or declines
+        self.gate: Gate | None = None  # what its starts wait for before anything else
+        self.value: object = self  # what it passes to started()
+        self.release: anyio.Event | None = None  # shielded, it waits for this before it ends, however it is asked
         self._strings: anyio.Event = anyio.Event()
         self._raise: BaseException | None = None
 
     async def __call__(self, context: ChildContext) -> None:
         """Live."""
         self._strings, self._raise = anyio.Event(), None
+        await self._start(context)
+        await self._strings.wait()
+        if self.release is not None:
+            with anyio.CancelScope(shield=True):
+                await self.release.wait()
+        if context.stop_requested and self.cleanup:
+            await anyio.sleep(self.cleanup)
+        self.record.note(f"{self.id} down")
+        if self._raise is not None:
+            raise self._raise
+
+    async def _start(self, context: ChildContext) -> None:
+        if self.gate is not None:
+            await self.gate.pass_through()
+        if self.start_takes:
+            await anyio.sleep(self.start_takes)
+        if self.declines:
+            self.record.note(f"{self.id} declines")
+            raise DeclineStart
         if self.refuses:
             self.record.note(f"{self.id} refuses")
             raise Crash(f"{self.id} refuses")
         self.incarnation = context.incarnation
         self.record.note(f"{self.id} up")
         context.on_stop(self._strings.set)
-        context.started(self)
-        await self._strings.wait()
-        if context.stop_requested and self.cleanup:
-            await anyio.sleep(self.cleanup)
-        self.record.note(f"{self.id} down")
-        if self._raise is not None:
-            raise self._raise
+        context.started(self.value)
 
     def crash(self, error: BaseException | None = None) -> None:
         """End by raising."""
