@@ -87,10 +87,11 @@ class Exceeded:
     """Length in seconds of the window; it has no part in the consecutive rule."""
 
     def __str__(self) -> str:
+        restarts = f"{self.restarts} restart{'' if self.restarts == 1 else 's'}"
         if self.rule != "consecutive":
             where = "" if self.rule == "window" else " in it and below"
-            return f"{self.restarts} restarts{where} within {self.period:g} s, {self.limit} are allowed"
-        return f"{self.restarts} restarts in a row without a stable life between, {self.limit} are allowed"
+            return f"{restarts}{where} within {self.period:g} s, {self.limit} are allowed"
+        return f"{restarts} in a row without a stable life between, {self.limit} are allowed"
 
 
 @final
