@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Unpack, final
 
 import anyio.lowlevel
@@ -147,7 +148,8 @@ class Administered(Nested):
         self._declaration = changed = self._declaration.changed(changes, specs := tuple(children), present)
         if self._run is None:
             await anyio.lowlevel.checkpoint()
-        else:
+            return
+        with suppress(SupervisorNotRunning):  # it is stopping: the next run goes by it
             await self._ask(lambda token: ReconfigureAsked(token, changed.options, specs))
 
     def _id_of(self, child: str | ChildRef) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from ._children import ChildState
 from ._directives import DeleteAsked, ReconfigureAsked, RestartAsked, StartAsked, TerminateAsked, Withdrawn
+from ._options import refusal_of
 from .exceptions import (
     BadCombination,
     ChildAlreadyPresent,
@@ -73,7 +74,7 @@ def _why_not_start(children: Children, spec: ChildSpec) -> BadCombination | TooM
     limit = children.options.max_children
     if limit is not None and len(children.slots) >= limit:
         return TooManyChildren(children.path, spec.id, limit)
-    return children.options.refusal(children.path, spec)
+    return refusal_of(spec, children.options, children.path)
 
 
 def _restart(children: Children, round: Round | None, request: RestartAsked) -> None:

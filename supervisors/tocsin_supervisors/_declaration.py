@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import final
 
 import attrs
 
 from ._children import ChildSpec, Nested
-from ._options import AutoShutdown, Changes, Options
+from ._options import AutoShutdown, Changes, Options, refusal_of
 from .exceptions import BadCombination, DuplicateChild, TemplateSupervisor, TooManyChildren
 
 
@@ -31,13 +31,16 @@ class Declaration:
             raise TemplateSupervisor(self.name, spec.id)
         if spec.id in self.specs:
             raise DuplicateChild(self.name, spec.id)
-        refusal = self.options.refusal(self.name, spec)
+        refusal = refusal_of(spec, self.options, self.name)
         if refusal is not None:
             raise refusal
-        limit = self.options.max_children
-        if limit is not None and len(self.specs) >= limit:
-            raise TooManyChildren(self.name, spec.id, limit)
+        self._check_room(spec.id, self.specs)
         self.specs[spec.id] = spec
+
+    def _check_room(self, id: str, present: Collection[str]) -> None:
+        limit = self.options.max_children
+        if limit is not None and len(present) >= limit:
+            raise TooManyChildren(self.name, id, limit)
 
     def add_all(self, specs: Iterable[ChildSpec]) -> None:
         """Add several, in their order."""
@@ -58,9 +61,13 @@ class Declaration:
             )
         new = Declaration(self.name, options)
         new.add_all(specs)
+        ids = {*present, *self.specs}
         for id, spec in new.specs.items():
             if id in present:
                 _check_kind(self.name, present[id], spec)
+            elif id not in ids:
+                new._check_room(id, ids)
+                ids.add(id)
         return Declaration(self.name, options, {**self.specs, **new.specs})
 
 

@@ -69,15 +69,16 @@ class Options:
     shutdown_deadline: float = attrs.field(default=30.0, validator=_deadline)
     template: Template | None = attrs.field(default=None, validator=_template)
 
-    def refusal(self, supervisor: str, spec: ChildSpec) -> BadCombination | None:
-        """Say why *spec* cannot be a child under these options, if it cannot."""
-        if not spec.significant or self.auto_shutdown is not AutoShutdown.NEVER:
-            return None
-        reason = (
-            f"significant=True has no meaning under auto_shutdown={AutoShutdown.NEVER}: "
-            "let the supervisor have ANY_SIGNIFICANT or ALL_SIGNIFICANT, or the child be an ordinary one"
-        )
-        return BadCombination(supervisor, spec.id, reason)
+
+def refusal_of(spec: ChildSpec, options: Options, supervisor: str) -> BadCombination | None:
+    """Say why *spec* cannot be a child of *supervisor* under *options*, if it cannot."""
+    if not spec.significant or options.auto_shutdown is not AutoShutdown.NEVER:
+        return None
+    reason = (
+        f"significant=True has no meaning under auto_shutdown={AutoShutdown.NEVER}: "
+        "let the supervisor have ANY_SIGNIFICANT or ALL_SIGNIFICANT, or the child be an ordinary one"
+    )
+    return BadCombination(supervisor, spec.id, reason)
 
 
 class Changes(TypedDict, total=False):

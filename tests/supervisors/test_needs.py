@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import anyio
 import pytest
 
-from tests.supervisors.scripted import AT_ONCE, Crash, Puppet, Record, settle
+from tests.supervisors.scripted import AT_ONCE, Puppet, Record, settle
 from tocsin_supervisors import (
     Backoff,
     ChildHeld,
@@ -144,15 +145,15 @@ async def test_under_a_strategy_that_restarts_together_needs_change_nothing() ->
 
 def test_a_text_is_no_list_of_ids() -> None:
     with pytest.raises(TypeError, match=r"needs='database' must be a tuple of ids, not a text: write \('database',\)"):
-        ChildSpec("api", Crash, needs="database")  # type: ignore[arg-type]
+        ChildSpec("api", anyio.sleep_forever, needs="database")
 
 
 def test_only_ids_can_be_needed() -> None:
     wrong: Any = [1]
     with pytest.raises(TypeError, match=r"needs=\(1,\) must be a tuple of ids"):
-        ChildSpec("api", Crash, needs=wrong)
+        ChildSpec("api", anyio.sleep_forever, needs=wrong)
 
 
 def test_nobody_needs_itself() -> None:
     with pytest.raises(ValueError, match="names the child itself"):
-        ChildSpec("api", Crash, needs=("api",))
+        ChildSpec("api", anyio.sleep_forever, needs=("api",))
