@@ -217,26 +217,30 @@ def python_blocks(markdown: Path) -> list[tuple[int, str]]:
     return [(text[: block.start()].count("\n") + 2, block.group(1)) for block in blocks]
 
 
-def readme_runs() -> list[Any]:
+def documented_runs() -> list[Any]:
     """Give each block once as it stands there; one that only defines `main` is run on both backends by us."""
     runs: list[Any] = []
-    for line, code in python_blocks(ROOT / "README.md"):
-        endings = [""]
-        if "async def main(" in code and "anyio.run(" not in code:
-            endings = [f"\nimport anyio\nanyio.run(main, backend={backend!r})\n" for backend in ("asyncio", "trio")]
-        runs += [pytest.param(line, code + end, id=f"line {line}, run {n}") for n, end in enumerate(endings, 1)]
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for line, code in python_blocks(page):
+            endings = [""]
+            if "async def main(" in code and "anyio.run(" not in code:
+                endings = [f"\nimport anyio\nanyio.run(main, backend={backend!r})\n" for backend in ("asyncio", "trio")]
+            where = f"{page.name}, line {line}"
+            runs += [pytest.param(where, line, code + end, id=f"{where}, {n}") for n, end in enumerate(endings, 1)]
     return runs
 
 
-@pytest.mark.parametrize(("line", "code"), readme_runs())
-def test_the_code_in_the_readme_runs_as_it_stands_there(line: int, code: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("where", "line", "code"), documented_runs())
+def test_the_code_in_the_documentation_runs_as_it_stands_there(
+    where: str, line: int, code: str, tmp_path: Path
+) -> None:
     script = tmp_path / "example.py"
-    script.write_text("\n" * (line - 1) + code, encoding="utf-8")  # so that a traceback names the README's line
+    script.write_text("\n" * (line - 1) + code, encoding="utf-8")  # so that a traceback names the page's line
     paths = os.pathsep.join([str(ROOT / "runtime"), str(ROOT / "supervisors")])
     command = [sys.executable, "-W", "error", str(script)]
     environment = {**os.environ, "PYTHONPATH": paths}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=50, cwd=tmp_path)
-    assert done.returncode == 0, f"README.md, the block at line {line}, failed:\n{done.stderr}"
+    assert done.returncode == 0, f"the block of {where} failed:\n{done.stderr}"
 
 
 def public_names(package: str) -> list[str]:

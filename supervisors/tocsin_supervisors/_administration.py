@@ -62,7 +62,8 @@ class Administered(Nested):
         """Start a child after all others, and give what it passed to `started()`, or None if it declined. Others being
         (re)started come first.
 
-        With *keep* it is started again when this supervisor is; without, it ends with this run.
+        With *keep* it is started again when this supervisor is; without, it ends with this run, and a temporary one is
+        let go of as soon as it runs: it cannot be renewed either (`RenewChild`).
         Raise `ChildAlreadyStarted`, `ChildAlreadyPresent`, `TooManyChildren`, `BadCombination`, `ChildStartError`
         (nothing is kept after any of them), `TemplateSupervisor` or `SupervisorNotRunning`. Cancelled, the start is
         undone.
@@ -70,7 +71,7 @@ class Administered(Nested):
         if self._declaration.options.template is not None:
             await anyio.lowlevel.checkpoint()
             raise TemplateSupervisor(self.name, spec.id)
-        value = await self._ask(lambda token: StartAsked(token, spec))
+        value = await self._ask(lambda token: StartAsked(token, spec, keep))
         if keep:
             self._declaration.specs.setdefault(spec.id, spec)
         return None if value is DECLINED else value

@@ -48,8 +48,7 @@ class Children:
         slot.live(number, self.now, self.alarms)
         self.alive += 1
         self.directives.append(StartChild(slot.spec, number))
-        if slot.spec.restart is RestartPolicy.TEMPORARY:
-            # It will not be started again, so what it was started with need not live as long as it does.
+        if slot.lives_once:
             slot.spec = without_start(slot.spec)
 
     def stop(self, slot: Slot) -> None:

@@ -68,7 +68,7 @@ class Aftermath:
             self._leave_down(slot)
         elif was is ChildState.STOPPING:
             self._stopped_in_round(slot)
-        elif isinstance(exit, Renewed):
+        elif isinstance(exit, Renewed) and not slot.lives_once:
             slot.state = ChildState.WAITING
             self._rounds.restart_alone(slot, 0.0)
         elif slot.spec.restart.restarts_after(exit):
@@ -126,8 +126,8 @@ class Aftermath:
             return None
         if self._rounds.is_initial and not slot.was_up:
             return Ending(problem)
-        # A temporary child is started by the initial start or on request, so it does not come here.
-        assert slot.spec.restart is not RestartPolicy.TEMPORARY
+        if slot.spec.restart is RestartPolicy.TEMPORARY:
+            return self._ended_by_itself(slot)  # it was being renewed
         return self._restart(slot, exit if isinstance(exit, Suspended) else Crashed(failure, error=error))
 
     def _declined(self, slot: Slot, exit: Declined) -> None:

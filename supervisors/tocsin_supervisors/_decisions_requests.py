@@ -62,7 +62,7 @@ def _start(children: Children, round: Round | None, request: StartAsked) -> None
             children.refuse(request.token, error)
             return
         slot = children.add(request.spec)
-        slot.is_new = True
+        slot.is_new, slot.is_kept = True, request.keep
         _start_for(children, round, slot, request.token)
     elif slot.state in (ChildState.RUNNING, ChildState.STOPPING):
         children.refuse(request.token, ChildAlreadyStarted(children.path, id))

@@ -97,6 +97,7 @@ class StartAsked:
 
     token: int
     spec: ChildSpec
+    keep: bool = False
 
 
 @final

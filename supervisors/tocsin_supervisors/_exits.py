@@ -10,7 +10,10 @@ from ._failures import Failure, sort_leaves
 
 
 class RenewChild(Exception):  # a request, not an error
-    """Raised by a child to be replaced by a fresh incarnation: at once, that child alone, and nothing is charged."""
+    """Raised by a child to be replaced by a fresh incarnation: at once, that child alone, and nothing is charged.
+
+    A temporary child that was started dynamically, without `keep`, just ends: what it was started with is gone.
+    """
 
 
 class SuspendChild(Exception):  # a request, not an error

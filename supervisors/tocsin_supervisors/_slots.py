@@ -10,6 +10,7 @@ import attrs
 from ._alarms import Alarms
 from ._children import ChildSpec, ChildState
 from ._intensity import RestartHistory
+from ._policies import RestartPolicy
 
 if TYPE_CHECKING:
     from random import Random
@@ -67,6 +68,7 @@ class Slot:
         None  # token of who had it started, kept after the answer: the request may still be withdrawn
     )
     terminators: list[int] = attrs.field(factory=list[int])  # tokens of who waits for it to be down
+    is_kept: bool = True  # its spec outlives this run anyway, so what it is started with may be kept here as well
     is_new: bool = False  # added by the request that it was started for
     is_ordered_down: bool = False  # to be down for good, by request
     is_unwanted: bool = False  # to be forgotten once it is down
@@ -80,6 +82,11 @@ class Slot:
     def is_awaited(self) -> bool:
         """True while it is down but about to be started."""
         return self.state in (ChildState.WAITING, ChildState.SUSPENDED)
+
+    @property
+    def lives_once(self) -> bool:
+        """True if it is never started a second time, so that what it is started with can be let go."""
+        return self.spec.restart is RestartPolicy.TEMPORARY and not self.is_kept
 
     def live(self, incarnation: int, now: float, alarms: ChildAlarms) -> None:
         """Enter a new life."""
