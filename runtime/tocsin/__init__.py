@@ -9,6 +9,7 @@ from __future__ import annotations
 from tocsin_supervisors import Backoff as Backoff
 from tocsin_supervisors import ChildContext as ChildContext
 from tocsin_supervisors import ChildCrashed as ChildCrashed
+from tocsin_supervisors import ChildDeclined as ChildDeclined
 from tocsin_supervisors import ChildFinished as ChildFinished
 from tocsin_supervisors import ChildHeld as ChildHeld
 from tocsin_supervisors import ChildParked as ChildParked
@@ -26,6 +27,7 @@ from tocsin_supervisors import DeadLetterNotFound as DeadLetterNotFound
 from tocsin_supervisors import DeadLetterOffice as DeadLetterOffice
 from tocsin_supervisors import DeadLetterReason as DeadLetterReason
 from tocsin_supervisors import DeadLetterSink as DeadLetterSink
+from tocsin_supervisors import DeclineStart as DeclineStart
 from tocsin_supervisors import Failure as Failure
 from tocsin_supervisors import RenewChild as RenewChild
 from tocsin_supervisors import RestartIntensity as RestartIntensity

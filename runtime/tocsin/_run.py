@@ -181,6 +181,8 @@ class Run:
             stable_after=settings.stable_after,
             intensity=settings.intensity,
             on_exhausted=settings.on_exhausted,
+            unpark_after=settings.unpark_after,
+            needs=settings.needs,
         )
 
     def _observe(self, report: supervision.Report) -> None:
@@ -190,7 +192,7 @@ class Run:
                 self._went_down(child, Presence.PARKED)
             case supervision.ChildFinished(child=child) if self._stays_down(child):
                 self._went_down(child, Presence.GONE)
-            case supervision.ChildRemoved(child=child):
+            case supervision.ChildRemoved(child=child) | supervision.ChildDeclined(child=child):
                 self._went_down(child, Presence.GONE)
             case supervision.SupervisorStopping(supervisor=self.root.name):
                 self.enter(Phase.STOPPING)

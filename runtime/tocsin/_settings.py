@@ -36,6 +36,8 @@ class Options(TypedDict, total=False):
     suspension: Backoff
     stable_after: float
     on_exhausted: Literal["escalate", "park"]
+    unpark_after: float
+    needs: Iterable[str]
     on_failure: Literal["restart", "resume"]
     sick_after: int
     grace_period: float
@@ -81,6 +83,13 @@ def _priorities(value: Iterable[Priority]) -> frozenset[Priority]:
             "priorities=(): a subscription without any priority would never get an event; name at least one"
         )
     return chosen
+
+
+def _names(value: Iterable[str]) -> tuple[str, ...]:
+    names = (value,) if isinstance(value, str) else tuple(value)
+    if not all(isinstance(name, str) for name in names):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may not check types
+        raise TypeError(f"needs={value!r}: must be names of other subscriptions of the same group")
+    return names
 
 
 @final
@@ -133,6 +142,13 @@ class Settings:
     """When the intensity is exceeded:
 
     `escalate` gives up the group (OTP), `park` leaves this actor down and its siblings up.
+    """
+    unpark_after: float = field(default=math.inf, validator=_seconds)
+    """How long a parked actor stays down until it is started again; never, unless somebody says how long a rest helps.
+    """
+    needs: tuple[str, ...] = field(default=(), converter=_names)
+    """Names of others in the same group that it cannot work without: while one of them is being restarted, a failure of
+    this actor is charged to nobody, and it is held until that one is up.
     """
     on_failure: Literal["restart", "resume"] = field(default="restart", validator=validators.in_(("restart", "resume")))
     """Actor classes: after a failed attempt build the state anew (`restart`, uncharged) or keep it (`resume`).

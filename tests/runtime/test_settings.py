@@ -38,6 +38,8 @@ DEFAULTS: dict[str, object] = {
     "suspension": Backoff(initial=1.0, maximum=30.0),
     "stable_after": 60.0,
     "on_exhausted": "escalate",
+    "unpark_after": math.inf,
+    "needs": (),
     "on_failure": "restart",
     "sick_after": 5,
     "grace_period": 5.0,
@@ -73,14 +75,14 @@ NOT_SECONDS = [-1, -0.5, math.nan, "5", None, True, [5]]
 
 
 @pytest.mark.parametrize("value", NOT_SECONDS)
-@pytest.mark.parametrize("name", ["stable_after", "grace_period", "start_timeout"])
+@pytest.mark.parametrize("name", ["stable_after", "grace_period", "start_timeout", "unpark_after"])
 def test_a_duration_is_seconds_from_zero_on(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=rf"{name}=.*: must be seconds, 0 or more \(math.inf for no limit\)"):
         settings(**{name: value})
 
 
 @pytest.mark.parametrize("value", [0, 0.0, 5, math.inf])
-@pytest.mark.parametrize("name", ["stable_after", "grace_period", "start_timeout"])
+@pytest.mark.parametrize("name", ["stable_after", "grace_period", "start_timeout", "unpark_after"])
 def test_a_duration_may_be_nothing_or_without_end(name: str, value: float) -> None:
     assert getattr(settings(**{name: value}), name) == value
 
