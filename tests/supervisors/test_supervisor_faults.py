@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import re
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,8 +21,6 @@ from tocsin_supervisors import (
     ChildCrashed,
     ChildSpec,
     ChildStarted,
-    RestartIntensity,
-    RestartPolicy,
     StopFailed,
     StopTimedOut,
     Strategy,
@@ -31,8 +28,6 @@ from tocsin_supervisors import (
     SupervisorNotRunning,
 )
 from tocsin_supervisors._errors import to_raise
-
-PLENTY = RestartIntensity(10**6, 1.0, max_consecutive=None)
 
 
 class Odd(BaseException):
@@ -594,45 +589,6 @@ async def test_stop_may_be_called_by_many_and_again_afterwards() -> None:
     await stop()
     assert len(reports) == 4
     assert all(report.is_clean for report in reports)
-
-
-# ── nothing is left ──
-
-
-async def _objects_left(cycles: int, child: Callable[[], Awaitable[None]], count: Callable[[], int]) -> float:
-    """Give how many objects each crash leaves behind while nobody collects."""
-    # Apart by more than any memory of recent failures reaches, all of which are bounded by time as well.
-    backoff = Backoff(initial=2.0, maximum=2.0, jitter=0.0)
-    spec = ChildSpec("a", child, backoff=backoff, intensity=PLENTY, restart=RestartPolicy.TRANSIENT)
-    async with Supervisor(children=[spec], intensity=PLENTY).running():
-        await anyio.sleep(100.0)
-        gc.collect()
-        gc.disable()
-        try:
-            before, first = len(gc.get_objects()), count()
-            await anyio.sleep(2.0 * cycles)
-            crashes = count() - first
-            assert crashes > 0.9 * cycles
-            return (len(gc.get_objects()) - before) / crashes
-        finally:
-            gc.enable()
-
-
-SAME = Crash("the same instance each time")
-
-
-@pytest.mark.parametrize("same", [False, True])
-async def test_two_thousand_crashes_leave_no_object_behind(same: bool) -> None:
-    crashes = 0
-
-    async def child() -> None:
-        nonlocal crashes
-        crashes += 1
-        payload = bytearray(1000)
-        raise SAME if same else Crash(len(payload))
-
-    left = await _objects_left(2000, child, lambda: crashes)
-    assert left < 0.2
 
 
 async def test_a_child_with_a_long_cleanup_is_not_reported_before_its_time_is_up() -> None:
