@@ -58,6 +58,9 @@ class Cell:
             forget_traceback(error)
         del error
         self._post(Ended(self.context.id, self.context.incarnation, exit))
+        # The run holds this cell until the next life begins, and the run of a supervisor that is over begins no other.
+        self.context.over()
+        del self._host, self._post
 
     def request_stop(self) -> list[Callback]:
         """Tell the child that it is to stop, and give its callbacks."""

@@ -107,6 +107,22 @@ class ChildContext:
         callbacks, self._callbacks = self._callbacks, []
         return callbacks
 
+    def over(self) -> None:
+        """Let go of the supervisor above and of the one that this child was. For the supervisor alone.
+
+        Whoever holds a context of a life that is over holds nothing else; and what refers to each other in a circle
+        would be left to the garbage collector, life after life.
+        """
+        if self._on_started is not None:
+            self._on_started = _too_late
+        self._callbacks.clear()
+        self.on_cut = None
+        del self.host
+
     def __repr__(self) -> str:
         state = "stopping" if self._stop_requested else "up" if self.is_up else "starting"
         return f"<ChildContext {self.path}: incarnation {self.incarnation}, {state}>"
+
+
+def _too_late(_value: object) -> None:
+    """Stand in for what `started` told, once nobody listens."""

@@ -424,6 +424,28 @@ async def test_what_a_child_leaves_in_its_own_scope_does_not_matter() -> None:
         assert [each.state for each in supervisor.which_children()] == ["running"]
 
 
+async def test_a_start_that_is_told_when_the_life_is_over_changes_nothing() -> None:
+    record = Record()
+    contexts: list[ChildContext] = []
+
+    async def child(context: ChildContext) -> None:
+        contexts.append(context)
+        if context.incarnation != 2:
+            context.started()
+        if context.incarnation != 3:
+            raise Crash("not yet")
+        await anyio.sleep_forever()
+
+    spec = ChildSpec("a", child, backoff=AT_ONCE)
+    async with Supervisor(children=[spec], observer=record.observe).running() as supervisor:
+        await settle()
+        told = record.told()
+        contexts[1].started()
+        await settle()
+        assert record.told() == told
+        assert [each.incarnation for each in supervisor.which_children()] == [3]
+
+
 # ── children that do not stop ──
 
 

@@ -15,6 +15,7 @@ from tocsin_supervisors import (
     ChildContext,
     ChildSpec,
     RenewChild,
+    RestartIntensity,
     RestartPolicy,
     Strategy,
     Supervisor,
@@ -102,6 +103,16 @@ def child_with_context_of(storm: Storm, fault: Fault) -> Callable[[ChildContext]
     return child
 
 
+def child_that_fails_in_its_start(storm: Storm) -> Callable[[ChildContext], Awaitable[None]]:
+    async def child(context: ChildContext) -> None:
+        if context.incarnation == 1:
+            context.started()  # the initial start must not fail, or the supervisor ends
+        await storm.turn()
+        fail()
+
+    return child
+
+
 def spec(id: str, start: Any, **options: Any) -> ChildSpec:
     never_trips: dict[str, Any] = {"backoff": AT_ONCE, "suspension": AT_ONCE, "intensity": NEVER_TRIPS}
     return ChildSpec(id, start, **{**never_trips, **options})
@@ -120,6 +131,13 @@ async def test_thousands_of_lives_with_a_context_leave_no_object_behind() -> Non
         assert await left_behind(storm, LIVES) == {}
 
 
+async def test_thousands_of_failed_starts_leave_no_object_behind() -> None:
+    storm = Storm()
+    children = [spec("a", child_that_fails_in_its_start(storm))]
+    async with Supervisor(children=children, intensity=NEVER_TRIPS).running():
+        assert await left_behind(storm, LIVES) == {}
+
+
 @pytest.mark.parametrize("strategy", [Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE])
 async def test_thousands_of_group_restarts_leave_no_object_behind(strategy: Strategy) -> None:
     storm = Storm()
@@ -130,6 +148,14 @@ async def test_thousands_of_group_restarts_leave_no_object_behind(strategy: Stra
         spec("c", child_with_context_of(idle, raises), grace_period=0),
     ]
     async with Supervisor(children=children, strategy=strategy, intensity=NEVER_TRIPS).running():
+        assert await left_behind(storm, FEWER_LIVES) == {}
+
+
+@pytest.mark.parametrize("fault", [raises, raises_the_same_instance, raises_a_group])
+async def test_a_thousand_nested_supervisors_that_give_up_leave_no_object_behind(fault: Fault) -> None:
+    storm = Storm()
+    nested = Supervisor("nested", [spec("a", child_of(storm, fault), intensity=RestartIntensity.never())])
+    async with Supervisor(children=[spec("nested", nested)], intensity=NEVER_TRIPS).running():
         assert await left_behind(storm, FEWER_LIVES) == {}
 
 
@@ -161,6 +187,16 @@ async def test_thousands_of_dynamic_temporary_children_leave_no_object_behind(
             await anyio.sleep(0.1)
 
         assert await left_behind(Repeated(start_one), FEWER_LIVES) == {}
+
+
+async def test_a_thousand_runs_of_a_supervisor_leave_no_object_behind() -> None:
+    supervisor = Supervisor(children=[spec("a", anyio.sleep_forever)])
+
+    async def run() -> None:
+        async with supervisor.running():
+            await anyio.sleep(0.1)
+
+    assert await left_behind(Repeated(run), FEWER_LIVES) == {}
 
 
 async def test_what_does_stay_behind_is_told_with_its_type() -> None:
