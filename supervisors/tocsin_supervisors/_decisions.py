@@ -113,13 +113,13 @@ class Machine:
         """Take note of *fact*, which happened at *now*, and give what is to be done about it, in order."""
         children = self.children
         children.now = now
-        directives: list[Directive] = []
-        children.directives = directives
         if not self.is_over:
             self._enter(fact)
             if not self.is_ending:
                 self._restarts.causes.replace_lost_canaries()
             self._advance()
+        # Handed over, not shared: what is in them, errors too, must not live on until the next fact.
+        directives, children.directives = children.directives, []
         return directives
 
     # ── facts ──

@@ -157,6 +157,8 @@ class Supervisor(Administered):
         self._last_report = run.stop_report()
         self._earlier_observer_errors += run.observer_errors
         self._run = None
+        # It is being raised, and its traceback leads through frames that hold the run: a circle, unless it is let go.
+        run.error = run.machine.error = None
 
     # ── stopping ──
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from itertools import count
 from typing import Any, NoReturn
@@ -16,6 +17,7 @@ from tocsin_supervisors import (
     ChildSpec,
     RenewChild,
     RestartIntensity,
+    RestartIntensityExceeded,
     RestartPolicy,
     Strategy,
     Supervisor,
@@ -195,6 +197,16 @@ async def test_a_thousand_runs_of_a_supervisor_leave_no_object_behind() -> None:
     async def run() -> None:
         async with supervisor.running():
             await anyio.sleep(0.1)
+
+    assert await left_behind(Repeated(run), FEWER_LIVES) == {}
+
+
+async def test_a_thousand_supervisors_that_give_up_leave_no_object_behind() -> None:
+    supervisor = Supervisor(children=[spec("a", raises, intensity=RestartIntensity.never())])
+
+    async def run() -> None:
+        with contextlib.suppress(RestartIntensityExceeded):
+            await supervisor.run()
 
     assert await left_behind(Repeated(run), FEWER_LIVES) == {}
 
