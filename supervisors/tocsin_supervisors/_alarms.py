@@ -9,10 +9,15 @@ from typing import Generic, TypeVar, final
 
 K = TypeVar("K", bound=Hashable)
 
+MAX_VOID = 50  # entries of the heap that may be void besides as many as are valid; fewer are not worth a new heap
+
 
 @final
 class Alarms(Generic[K]):
-    """At most one time per key. Setting and clearing cost O(log n), so that thousands of children may wait at once."""
+    """At most one time per key. Setting and clearing cost O(log n), so that thousands of children may wait at once.
+
+    Memory follows the number of keys that are set, not how often they were.
+    """
 
     __slots__ = ("_heap", "_number", "_times")
 
@@ -29,6 +34,7 @@ class Alarms(Generic[K]):
         self._number += 1
         self._times[key] = (when, self._number)
         heapq.heappush(self._heap, (when, self._number, key))
+        self._compact()
 
     def clear(self, key: K) -> None:
         """Have *key* never due."""
@@ -51,3 +57,10 @@ class Alarms(Generic[K]):
                 return when
             heapq.heappop(self._heap)
         return None
+
+    def _compact(self) -> None:
+        # A void entry goes when it has come to the front. Behind one that is due in a month that takes a month, while
+        # each life of a child that crashes adds another one.
+        if len(self._heap) > 2 * len(self._times) + MAX_VOID:
+            self._heap = [(when, number, key) for key, (when, number) in self._times.items()]
+            heapq.heapify(self._heap)

@@ -518,3 +518,14 @@ def test_alarms_are_due_in_order_and_only_once() -> None:
     assert alarms.pop_due(1.9) is None
     assert [alarms.pop_due(5.0) for _ in range(3)] == ["early", "late", None]
     assert alarms.next_due() is None
+
+
+def test_alarms_that_are_set_and_cleared_over_and_over_disturb_none_that_is_set() -> None:
+    alarms: Alarms[str] = Alarms()
+    alarms.set("first", 1.0)
+    for number in range(1000):
+        alarms.set("again", 2000.0 - number)
+        alarms.set("cleared", 2.0)
+        alarms.clear("cleared")
+    alarms.set("last", 3000.0)
+    assert [alarms.pop_due(3000.0) for _ in range(4)] == ["first", "again", "last", None]

@@ -13,6 +13,7 @@ import pytest
 from benchmarks.storms import NEVER_TRIPS, Storm, left_behind
 from tests.supervisors.scripted import AT_ONCE, Crash
 from tocsin_supervisors import (
+    Backoff,
     ChildContext,
     ChildSpec,
     RenewChild,
@@ -209,6 +210,19 @@ async def test_a_thousand_supervisors_that_give_up_leave_no_object_behind() -> N
             await supervisor.run()
 
     assert await left_behind(Repeated(run), FEWER_LIVES) == {}
+
+
+async def test_alarms_of_lives_that_are_over_do_not_pile_up_behind_one_that_is_far_off() -> None:
+    async def suspended() -> None:
+        raise SuspendChild
+
+    storm = Storm()
+    week, month = 7 * 86400, 30 * 86400
+    far_off = spec("far off", suspended, suspension=Backoff(week, week))
+    children = [far_off, spec("a", child_of(storm, raises), start_timeout=month)]
+    async with Supervisor(children=children, intensity=NEVER_TRIPS).running():
+        left = await left_behind(storm, LIVES)
+        assert sum(left.values()) < LIVES / 10, left
 
 
 async def test_what_does_stay_behind_is_told_with_its_type() -> None:
