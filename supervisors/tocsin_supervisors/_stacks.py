@@ -1,4 +1,4 @@
-"""Where a coroutine hangs: found by following what it awaits, the same way on every backend."""
+"""Where code is: a coroutine that hangs is found by following what it awaits, the same way on every backend."""
 
 from __future__ import annotations
 
@@ -25,11 +25,30 @@ def line_of(awaitable: object) -> str:
         frame, awaitable = _step(awaitable)
         if frame is not None:
             innermost = frame
-            own = own if _is_of_backend(frame) else frame
+            own = frame if is_own(frame) else own
     frame = own or innermost
-    if frame is None:
-        return UNKNOWN
+    return UNKNOWN if frame is None else place_of(frame)
+
+
+def place_of(frame: FrameType) -> str:
+    """Give the line that *frame* is at, as "file:line function"."""
     return f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_qualname}"
+
+
+def is_own(frame: FrameType) -> bool:
+    """Tell whether the code of *frame* is neither a backend's nor the standard library's."""
+    top = top_package(frame)
+    return top not in _BACKENDS and top not in sys.stdlib_module_names
+
+
+def top_package(frame: FrameType) -> str:
+    """Give the first part of the name of the module that the code of *frame* is in."""
+    return module_of(frame).partition(".")[0]
+
+
+def module_of(frame: FrameType) -> str:
+    """Give the name of the module that the code of *frame* is in; "" if it has none."""
+    return str(frame.f_globals.get("__name__", ""))
 
 
 def _step(awaitable: object) -> tuple[FrameType | None, object]:
@@ -41,8 +60,3 @@ def _step(awaitable: object) -> tuple[FrameType | None, object]:
         return None, next((each for each in referents if type(each) in _LINKS), None)
     frame, awaited = _LINKS.get(kind, ("", ""))
     return getattr(awaitable, frame, None), getattr(awaitable, awaited, None)
-
-
-def _is_of_backend(frame: FrameType) -> bool:
-    top = str(frame.f_globals.get("__name__", "")).partition(".")[0]
-    return top in _BACKENDS or top in sys.stdlib_module_names
