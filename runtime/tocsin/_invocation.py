@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import anyio
 import anyio.to_thread
 
+from tocsin_supervisors import carry_supervision
+
 from ._context import current_server
 from ._handlers import select_method
 
@@ -74,6 +76,7 @@ def in_context_of_publisher(invoke: Invoke) -> Invoke:
         assert delivery.context is not None
         context = delivery.context.copy()
         context.run(current_server.set, server)
+        carry_supervision(context)
         answers: list[Any] = []
         errors: list[BaseException] = []
 

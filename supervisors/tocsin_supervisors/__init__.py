@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from ._administration import ChildRef as ChildRef
 from ._backoff import Backoff as Backoff
+from ._cells import carry_supervision as carry_supervision
 from ._children import ChildSpec as ChildSpec
 from ._children import ChildState as ChildState
 from ._contexts import ChildContext as ChildContext

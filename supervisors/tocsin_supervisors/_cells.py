@@ -24,25 +24,35 @@ from ._stacks import line_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from contextvars import Context
 
     from ._children import ChildSpec
     from ._contexts import Callback, Host
     from ._directives import Fact
 
-# Which supervisors' children the current task belongs to: a stop asked for from inside cannot be waited for there.
-enclosing: ContextVar[tuple[object, ...]] = ContextVar("enclosing", default=())
+# Which children the running code belongs to, outermost first, and so do the tasks that it starts. A stop asked for from
+# inside cannot be waited for there; and when the loop stalls, the last of them is whose code blocks it.
+enclosing: ContextVar[tuple[ChildContext, ...]] = ContextVar("enclosing", default=())
+
+
+def carry_supervision(context: Context) -> None:
+    """Let what runs in *context* belong to the same child as the caller, whosever context it is a copy of.
+
+    For those who run code of a child in a context that was made elsewhere: else a stop asked for from there would wait
+    for itself, and a stall would be blamed on somebody else. *context* must not be running.
+    """
+    context.run(enclosing.set, enclosing.get())
 
 
 @final
 class Cell:
     """See the module."""
 
-    __slots__ = ("_awaitable", "_host", "_is_cancelled", "_post", "_raised", "_scope", "_spec", "context")
+    __slots__ = ("_awaitable", "_is_cancelled", "_post", "_raised", "_scope", "_spec", "context")
 
     def __init__(self, spec: ChildSpec, incarnation: int, path: str, host: Host, post: Callable[[Fact], None]) -> None:
         self._spec: ChildSpec | None = spec  # until it has begun: what it was started with need not outlive that
         self.context = ChildContext(spec.id, incarnation, path, self._came_up, host)
-        self._host = host
         self._post = post
         self._scope: anyio.CancelScope | None = None
         self._is_cancelled = False
@@ -60,7 +70,7 @@ class Cell:
         self._post(Ended(self.context.id, self.context.incarnation, exit))
         # The run holds this cell until the next life begins, and the run of a supervisor that is over begins no other.
         self.context.over()
-        del self._host, self._post
+        del self._post
 
     def request_stop(self) -> list[Callback]:
         """Tell the child that it is to stop, and give its callbacks."""
@@ -99,7 +109,7 @@ class Cell:
     async def _live(self) -> None:
         assert self._scope is not None
         try:
-            enclosing.set((*enclosing.get(), self._host))
+            enclosing.set((*enclosing.get(), self.context))
             self._awaitable = awaitable = self._begin()
             await awaitable
         except BaseException as error:  # becomes the Exit: a cell lets nothing through

@@ -37,6 +37,7 @@ class ChildContext:
 
     __slots__ = (
         "_callbacks",
+        "_is_over",
         "_on_started",
         "_stop_event",
         "_stop_requested",
@@ -60,6 +61,7 @@ class ChildContext:
         self._callbacks: list[Callback] = []
         self._stop_event: anyio.Event | None = None
         self._stop_requested = False
+        self._is_over = False
 
     def started(self, value: object = None) -> None:
         """Say that the child is up: the next one may start. *value* is what `start_child` and `restart_child` return.
@@ -107,6 +109,10 @@ class ChildContext:
         callbacks, self._callbacks = self._callbacks, []
         return callbacks
 
+    def is_below(self, host: Host) -> bool:
+        """Tell whether this is a child of *host*, and lives. For the supervisor alone."""
+        return not self._is_over and self.host is host
+
     def over(self) -> None:
         """Let go of the supervisor above and of the one that this child was. For the supervisor alone.
 
@@ -117,6 +123,7 @@ class ChildContext:
             self._on_started = _too_late
         self._callbacks.clear()
         self.on_cut = None
+        self._is_over = True
         del self.host
 
     def __repr__(self) -> str:

@@ -128,7 +128,7 @@ class Run:
 
     def is_inside(self) -> bool:
         """True if the current task belongs to a child of this run, at whatever depth."""
-        return self in enclosing.get()
+        return any(each.is_below(self) for each in enclosing.get())
 
     def stop_report(self) -> SupervisorStopReport:
         """Give what is known by now of how the stop went."""

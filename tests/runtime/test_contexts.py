@@ -10,6 +10,7 @@ import pytest
 
 from tests.runtime.failing import EVERY_SECOND, ONCE, MakeBus, only_letter, outcome_of
 from tocsin import DeadLetterReason, Delivery, Handled, Receipt, RetryPolicy, WouldDeadlock, handles
+from tocsin_supervisors import ChildContext, ChildSpec, Supervisor
 
 tenant: ContextVar[str] = ContextVar("tenant", default="nobody")
 
@@ -186,3 +187,24 @@ async def test_a_handler_without_a_time_limit_may_be_cancelled_by_its_own_group(
     async with bus.running():
         await outcome_of(bus, "text")
     assert only_letter(bus).reason is DeadLetterReason.HANDLER_ERROR
+
+
+async def test_a_stop_of_what_supervises_the_bus_is_not_waited_for_in_a_handler(make_bus: MakeBus) -> None:
+    bus = make_bus()
+    seen: list[object] = []
+
+    async def run_bus(context: ChildContext) -> None:
+        async with bus.running():
+            context.started()
+            await context.wait_stop_requested()
+
+    @bus.subscriber(str, name="subject", context="delivery", timeout=None)
+    async def subject(text: str) -> None:
+        with anyio.fail_after(1):
+            await daemon.stop()  # to wait for it would be to wait for this very handler
+        seen.append("asked to stop")
+
+    daemon = Supervisor("daemon", [ChildSpec("bus", run_bus, grace_period=60.0)])
+    async with daemon.running():
+        await outcome_of(bus, "published from outside of the daemon")
+    assert seen == ["asked to stop"]
