@@ -37,7 +37,8 @@ class RestartIntensity:
     """The limit: *max_restarts* within *period* seconds, *max_consecutive* without a stable life between them.
 
     ``max_restarts=0`` never restarts. ``max_consecutive=None`` switches the second rule off.
-    Raise `TypeError` or `ValueError` for a negative count, a period that is not positive and finite, or a bool.
+    Raise `TypeError` or `ValueError` for a negative count, a period that is not positive and finite, or a bool where a
+    number is meant.
     """
 
     max_restarts: int = attrs.field(default=3, validator=count(at_least=0))
@@ -49,6 +50,10 @@ class RestartIntensity:
     max_consecutive: int | None = attrs.field(default=10, validator=count(at_least=1, or_none=True), kw_only=True)
     """Restarts in a row that survive. With the default backoff ten take about two minutes: longer than a deployment
     of a neighbour, shorter than the patience of whoever is on call."""
+
+    may_never_trip: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool), kw_only=True)
+    """Says that a growing backoff is meant to keep clear of this limit for ever. It changes no decision: without it,
+    a limit that no row of crashes can exceed is warned of as a mistake; with it, one that can be exceeded is."""
 
     @classmethod
     def never(cls) -> RestartIntensity:
@@ -68,9 +73,10 @@ class RestartIntensity:
         """Return a limit for a child that needs a remote service: 40 restarts in ten minutes, any number in a row.
 
         With the default backoff, which ends at 30 s less a quarter of jitter, an outage of any length stays below it,
-        so the child is there again when the service is. Restarts without backoff still trip it.
+        so the child is there again when the service is: it says so by `may_never_trip`. Restarts without backoff still
+        trip it.
         """
-        return cls(40, 600.0, max_consecutive=None)
+        return cls(40, 600.0, max_consecutive=None, may_never_trip=True)
 
 
 @final

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -122,6 +122,22 @@ def test_a_crash_loop_without_backoff_trips_every_preset() -> None:
     for intensity in (RestartIntensity(), RestartIntensity.for_worker(), RestartIntensity.for_network_dependency()):
         history = RestartHistory()
         assert any(history.charge(0.01 * n, intensity) for n in range(50))
+
+
+def test_of_the_presets_only_that_for_network_dependencies_is_meant_to_be_kept_clear_of() -> None:
+    presets = [RestartIntensity(), RestartIntensity.never(), RestartIntensity.for_worker()]
+    assert not any(preset.may_never_trip for preset in presets)
+    assert RestartIntensity.for_network_dependency().may_never_trip
+
+
+def test_a_limit_that_is_meant_to_be_kept_clear_of_trips_as_any_other() -> None:
+    history, intensity = RestartHistory(), RestartIntensity(0, 5.0, may_never_trip=True)
+    assert history.charge(0.0, intensity) == Exceeded("window", 1, 0, 5.0)
+
+
+def test_whether_it_may_never_trip_is_said_by_a_bool() -> None:
+    with pytest.raises(TypeError, match="may_never_trip"):
+        RestartIntensity(may_never_trip=cast("Any", 1))
 
 
 @pytest.mark.parametrize(
