@@ -29,6 +29,7 @@ from tocsin_supervisors import DeadLetterReason as DeadLetterReason
 from tocsin_supervisors import DeadLetterSink as DeadLetterSink
 from tocsin_supervisors import DeclineStart as DeclineStart
 from tocsin_supervisors import Failure as Failure
+from tocsin_supervisors import Finding as Finding
 from tocsin_supervisors import RenewChild as RenewChild
 from tocsin_supervisors import RestartIntensity as RestartIntensity
 from tocsin_supervisors import RestartIntensityExceeded as RestartIntensityExceeded
@@ -38,6 +39,7 @@ from tocsin_supervisors import RetryPolicy as RetryPolicy
 from tocsin_supervisors import StopFailed as StopFailed
 from tocsin_supervisors import StopTimedOut as StopTimedOut
 from tocsin_supervisors import Strategy as Strategy
+from tocsin_supervisors import SupervisionWarning as SupervisionWarning
 from tocsin_supervisors import Supervisor as Supervisor
 from tocsin_supervisors import SupervisorGaveUp as SupervisorGaveUp
 from tocsin_supervisors import SupervisorStopping as SupervisorStopping

@@ -12,6 +12,7 @@ Stands alone: nothing here knows of events or of the bus in `tocsin`.
 from __future__ import annotations
 
 from ._administration import ChildRef as ChildRef
+from ._advice_findings import Finding as Finding
 from ._backoff import Backoff as Backoff
 from ._cells import carry_supervision as carry_supervision
 from ._children import ChildSpec as ChildSpec
@@ -102,6 +103,7 @@ from .exceptions import ChildStartError as ChildStartError
 from .exceptions import DuplicateChild as DuplicateChild
 from .exceptions import RestartIntensityExceeded as RestartIntensityExceeded
 from .exceptions import SupervisionError as SupervisionError
+from .exceptions import SupervisionWarning as SupervisionWarning
 from .exceptions import SupervisorAlreadyRunning as SupervisorAlreadyRunning
 from .exceptions import SupervisorNotRunning as SupervisorNotRunning
 from .exceptions import TemplateSupervisor as TemplateSupervisor

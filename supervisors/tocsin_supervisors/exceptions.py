@@ -1,4 +1,4 @@
-"""Every error that supervision raises for its callers. Each carries its facts as attributes."""
+"""Every error that supervision raises for its callers, and its one warning. Errors carry their facts as attributes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 
 class SupervisionError(Exception):
     """Base of the errors of this package, for an `except` that means all of them."""
+
+
+class SupervisionWarning(UserWarning):
+    """Something in the declaration of a supervisor is very likely a mistake. The text is that of a `Finding`."""
 
 
 class RestartIntensityExceeded(SupervisionError):
