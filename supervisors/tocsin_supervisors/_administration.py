@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Unpack, final
 import anyio.lowlevel
 import attrs
 
+from ._advice import explain
+from ._advice_adapter import view_of
 from ._children import ChildSpec, ChildState, Nested
 from ._directives import DECLINED, DeleteAsked, ReconfigureAsked, RestartAsked, StartAsked, TerminateAsked
 from ._slots import Slot
@@ -16,6 +18,8 @@ from ._views import ChildCounts, ChildInfo, TreeNode, count, info_of, node_of
 from .exceptions import ChildNotFound, SupervisorNotRunning, TemplateSupervisor
 
 if TYPE_CHECKING:
+    from ._advice_findings import Finding
+    from ._advice_views import SupervisorView
     from ._declaration import Declaration
     from ._directives import Request
     from ._options import Changes
@@ -201,6 +205,19 @@ class Administered(Nested):
         children = tuple(map(node_of, self._slots()))
         strategy = self._declaration.options.strategy.value
         return TreeNode(self.name, "supervisor", self.state, strategy, 0, 0, None, children)
+
+    def explain(self) -> tuple[Finding, ...]:
+        """Say in sentences what in this tree will not do what its numbers promise, from here down.
+
+        A limit that can never trip, a stop that takes longer than the deadline above it, a strategy that couples
+        children which have nothing to do with each other, an option that is never consulted. Of what is very likely a
+        mistake (severity "warning") in a supervisor itself, its constructor has warned already (`SupervisionWarning`).
+        """
+        return explain(self.advice_view())
+
+    def advice_view(self) -> SupervisorView:
+        """Give what the advice on it is drawn from; `explain` gives the advice."""
+        return view_of(self.name, self._declaration.options, [slot.spec for slot in self._slots()])
 
     def _slot(self, child: str | ChildRef) -> Slot:
         is_strange = isinstance(child, ChildRef) and not child.is_of(self)

@@ -18,6 +18,7 @@ from ._intensity import RestartIntensity
 from ._policies import RestartPolicy
 
 if TYPE_CHECKING:
+    from ._advice_views import SupervisorView
     from ._contexts import ChildContext
     from ._views import TreeNode
 
@@ -30,6 +31,10 @@ class Nested(abc.ABC):
     @abc.abstractmethod
     async def live_as_child(self, context: ChildContext) -> None:
         """Run until stopped or dead, as an incarnation of a child of another supervisor."""
+
+    @abc.abstractmethod
+    def advice_view(self) -> SupervisorView:
+        """Give what the advice on it is drawn from."""
 
     @abc.abstractmethod
     def tree(self) -> TreeNode:

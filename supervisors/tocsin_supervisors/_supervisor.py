@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from random import Random
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, final
 import anyio.lowlevel
 
 from ._administration import Administered
+from ._advice import explain_own
 from ._decisions import Machine
 from ._declaration import Declaration
 from ._options import AutoShutdown, Options, default_intensity
@@ -17,7 +19,7 @@ from ._reports import SupervisorStopReport
 from ._strategies import Strategy
 from ._supervisor_host import hosted
 from ._supervisor_run import Run
-from .exceptions import SupervisorAlreadyRunning
+from .exceptions import SupervisionWarning, SupervisorAlreadyRunning
 
 if TYPE_CHECKING:
     from typing import Self
@@ -46,7 +48,8 @@ class Supervisor(Administered):
     *shutdown_deadline*: how long an ordered stop may take before all that is left is cancelled at once.
     *observer* is called with each lifecycle report, in the supervisor's own task; what it raises is counted in
     `observer_errors`. Without one, a supervisor that is a child reports to its parent's.
-    Raise `TypeError` or `ValueError` that name the option, and what `declare` raises.
+    Raise `TypeError` or `ValueError` that name the option, and what `declare` raises. Warn (`SupervisionWarning`) of
+    what is very likely a mistake, see `explain`.
     """
 
     __slots__ = ("__weakref__", "_earlier_observer_errors", "_last_report", "_random", "observer")
@@ -85,6 +88,9 @@ class Supervisor(Administered):
         self._last_report = SupervisorStopReport()
         self._earlier_observer_errors = 0
         self._declaration.add_all(children)
+        for finding in explain_own(self.advice_view()):
+            if finding.severity == "warning":
+                warnings.warn(str(finding), SupervisionWarning, stacklevel=2)
 
     def declare(self, spec: ChildSpec) -> None:
         """Add a child to those that every run starts with. One that runs now does not start it: see `start_child`.

@@ -175,10 +175,7 @@ def test_a_view_of_a_child_has_the_defaults_of_its_spec(start: Any) -> None:
 
 
 def test_a_view_of_a_supervisor_has_the_defaults_of_a_supervisor() -> None:
-    supervisor, view = Supervisor(), SupervisorView("supervisor")
-    assert view.path == supervisor.name
-    for name in ("strategy", "intensity", "shutdown_deadline"):
-        assert getattr(view, name) == getattr(supervisor, name)
+    assert Supervisor().advice_view() == SupervisorView("supervisor")
 
 
 def test_every_file_of_the_advice_is_held_to_purity() -> None:

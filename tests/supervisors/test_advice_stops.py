@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.supervisors.advising import found, leaves, nested, only, rules, tree
-from tocsin_supervisors import ChildContext, ChildSpec, RestartIntensity, Strategy, Supervisor
+from tocsin_supervisors import ChildContext, ChildSpec, Options, Supervisor
 from tocsin_supervisors._advice_stops import cut_after, longest_stop, needed_stop
 from tocsin_supervisors._advice_views import ChildView, SupervisorView
 from tocsin_supervisors._decisions import Machine
@@ -178,9 +178,7 @@ def machine_of(view: SupervisorView) -> Machine:
     machine = Machine(
         "root",
         specs,
-        strategy=Strategy.ONE_FOR_ONE,
-        intensity=RestartIntensity(),
-        shutdown_deadline=view.shutdown_deadline,
+        options=Options(shutdown_deadline=view.shutdown_deadline),
         random=Random(0),
         incarnations={},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import anyio
@@ -26,6 +27,7 @@ from tocsin_supervisors import (
     RestartPolicy,
     StopTimedOut,
     Strategy,
+    SupervisionWarning,
     Supervisor,
     SupervisorNotRunning,
     TreeNode,
@@ -533,3 +535,50 @@ async def test_a_tree_can_be_looked_at() -> None:
         assert root.count_children() == ChildCounts(specs=3, active=3, supervisors=1, actors=2)
         assert root.which_children()[1].supervisor is tree.branch
     assert [each.state for each in tree.root.tree().children] == ["stopped", "stopped", "stopped"]
+
+
+# ── advice ──
+
+
+async def never_parked() -> None:
+    await anyio.sleep_forever()
+
+
+def test_what_is_very_likely_a_mistake_is_a_warning_when_the_supervisor_is_made() -> None:
+    spec = ChildSpec("a", never_parked, unpark_after=5.0)
+    with pytest.warns(SupervisionWarning, match=r"^root: unpark_after=5 of child 'a' will not be consulted"):
+        Supervisor("root", [spec])
+
+
+def test_the_warning_points_at_whoever_made_the_supervisor() -> None:
+    with pytest.warns(SupervisionWarning) as caught:
+        Supervisor("root", [ChildSpec("a", never_parked, unpark_after=5.0)])
+    assert caught[0].filename == __file__
+
+
+def test_a_supervisor_warns_of_its_own_children_and_leaves_the_others_to_theirs() -> None:
+    with pytest.warns(SupervisionWarning):
+        branch = Supervisor("branch", [ChildSpec("a", never_parked, unpark_after=5.0)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Supervisor("root", [ChildSpec("branch", branch)])
+
+
+def test_an_explanation_goes_through_the_whole_tree() -> None:
+    branch = Supervisor("branch", [ChildSpec("a", never_parked, unpark_after=5.0)])
+    root = Supervisor("root", [ChildSpec("branch", branch)])
+    assert [each.supervisor for each in root.explain() if each.rule == "option_without_effect"] == ["root/branch"]
+
+
+async def test_an_explanation_is_about_the_children_there_are() -> None:
+    async with Supervisor("root").running() as root:
+        assert root.explain() == ()
+        await root.start_child(ChildSpec("late", never_parked, unpark_after=5.0))
+        assert [each.children for each in root.explain() if each.severity == "warning"] == [("late",)]
+
+
+@pytest.mark.parametrize("count", [1, 6, 100])
+def test_a_supervisor_of_defaults_warns_of_nothing(count: int) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Supervisor("root", [ChildSpec(f"child {number}", never_parked) for number in range(count)])
