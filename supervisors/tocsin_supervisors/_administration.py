@@ -12,6 +12,7 @@ import attrs
 from ._advice import explain
 from ._advice_adapter import view_of
 from ._children import ChildSpec, ChildState, Nested
+from ._declaration import check_is_spec
 from ._directives import DECLINED, DeleteAsked, ReconfigureAsked, RestartAsked, StartAsked, TerminateAsked
 from ._slots import Slot
 from ._views import ChildCounts, ChildInfo, TreeNode, count, info_of, node_of
@@ -69,9 +70,10 @@ class Administered(Nested):
         With *keep* it is started again when this supervisor is; without, it ends with this run, and a temporary one is
         let go of as soon as it runs: it cannot be renewed either (`RenewChild`).
         Raise `ChildAlreadyStarted`, `ChildAlreadyPresent`, `TooManyChildren`, `BadCombination`, `ChildStartError`
-        (nothing is kept after any of them), `TemplateSupervisor` or `SupervisorNotRunning`. Cancelled, the start is
-        undone.
+        (nothing is kept after any of them), `TemplateSupervisor`, `SupervisorNotRunning`, or `TypeError` for what is no
+        `ChildSpec`. Cancelled, the start is undone.
         """
+        check_is_spec(spec)  # here, not in the supervisor's own task: it must not be what breaks
         if self._declaration.options.template is not None:
             await anyio.lowlevel.checkpoint()
             raise TemplateSupervisor(self.name, spec.id)
@@ -162,6 +164,8 @@ class Administered(Nested):
             if not child.is_of(self):
                 raise ChildNotFound(self.name, child.id)
             return child.id
+        if not isinstance(child, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may not check types
+            raise TypeError(f"child={child!r} must be the id of a child, or the ChildRef of one")
         if self._declaration.options.template is not None:
             raise TemplateSupervisor(self.name, child)
         return child

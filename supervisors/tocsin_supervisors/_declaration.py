@@ -25,8 +25,7 @@ class Declaration:
 
     def add(self, spec: ChildSpec) -> None:
         """Add a child after all others; raise the typed error that says why it cannot be one."""
-        if not isinstance(spec, ChildSpec):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may not check types
-            raise TypeError(f"{spec!r} must be a ChildSpec: a supervisor is described by what it can start again")
+        check_is_spec(spec)
         if self.options.template is not None:
             raise TemplateSupervisor(self.name, spec.id)
         if spec.id in self.specs:
@@ -69,6 +68,12 @@ class Declaration:
                 new._check_room(id, ids)
                 ids.add(id)
         return Declaration(self.name, options, {**self.specs, **new.specs})
+
+
+def check_is_spec(spec: object) -> None:
+    """Raise `TypeError` unless *spec* is a `ChildSpec`: callers may not check types."""
+    if not isinstance(spec, ChildSpec):
+        raise TypeError(f"{spec!r} must be a ChildSpec: a supervisor is described by what it can start again")
 
 
 def _check_kind(supervisor: str, old: ChildSpec, new: ChildSpec) -> None:
