@@ -30,3 +30,8 @@ def gravest(error: BaseException) -> BaseException:
     """Take the error that matters out of the group that a task group made of it."""
     leaves = sort_leaves(error, anyio.get_cancelled_exc_class())
     return next(iter((*leaves.fatal, *leaves.ordinary)), error)
+
+
+def is_part_of(problem: BaseException | None, error: BaseException) -> bool:
+    """Tell whether whoever is raised *problem* gets to see *error*: it is that, or its cause."""
+    return problem is not None and (problem is error or problem.__cause__ is error)

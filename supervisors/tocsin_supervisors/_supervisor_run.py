@@ -43,7 +43,7 @@ from ._directives import (
     Tick,
     Withdrawn,
 )
-from ._errors import gravest
+from ._errors import gravest, is_part_of
 from ._failures import Failure, forget_traceback
 from ._reports import ChildRemoved, StopFailed, StopTimedOut, SupervisorStopReport, Unstopped
 from .exceptions import SupervisorNotRunning
@@ -235,10 +235,11 @@ class Run:
             self._forget_error(fact)
 
     def _forget_error(self, fact: Ended) -> None:
-        """Let go of what a crash keeps alive, unless it is to be raised as part of another error."""
+        """Let go of what a crash keeps alive, unless it is to be raised as part of another error, here or to whoever
+        had the child started."""
         error: BaseException | None = getattr(fact.exit, "error", None)
-        problem = self.machine.error
-        if error is not None and problem is not error and (problem is None or problem.__cause__ is not error):
+        problems = (self.machine.error, *(each.error for each in self._replies.values()))
+        if error is not None and not any(is_part_of(each, error) for each in problems):
             forget_traceback(error)
 
     def _finish(self) -> None:
