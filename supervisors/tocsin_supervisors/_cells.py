@@ -125,14 +125,12 @@ class Cell:
         start: Any = spec.start
         if isinstance(start, Nested):
             return start.live_as_child(self.context)
-        if spec.wants_context:
-            awaitable = start(self.context)
-        else:
-            self.context.started()
-            awaitable = start()
+        awaitable = start(self.context) if spec.wants_context else start()
         if not inspect.isawaitable(awaitable):
             raise TypeError(
                 f"start of child {spec.id!r} returned {type(awaitable).__name__}, which cannot be awaited: "
                 "it must be an async function"
             )
+        if not spec.wants_context:
+            self.context.started()  # only now: what cannot even be called has not started
         return awaitable

@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from tests.supervisors.scripted import settle
-from tocsin_supervisors import ChildContext, ChildSpec, ChildState, RestartPolicy, Supervisor
+from tocsin_supervisors import ChildContext, ChildSpec, ChildStartError, ChildState, RestartPolicy, Supervisor
 
 
 async def plain() -> None: ...
@@ -194,12 +194,7 @@ async def test_any_number_of_tasks_may_wait_for_the_stop() -> None:
     assert waited == ["told", "told"]
 
 
-async def test_what_cannot_be_awaited_is_a_crash_with_a_hint() -> None:
+async def test_what_cannot_be_awaited_fails_its_start_with_a_hint() -> None:
     start: Any = lambda: 7  # noqa: E731
-    spec = ChildSpec("a", start, on_exhausted="park")
-    async with Supervisor(children=[spec]).running() as supervisor:
-        await settle()
-        failure = supervisor.which_children()[0].last_failure
-    assert failure is not None
-    assert failure.type == "builtins.TypeError"
-    assert "returned int, which cannot be awaited" in failure.message
+    with pytest.raises(ChildStartError, match="returned int, which cannot be awaited"):
+        await Supervisor(children=[ChildSpec("a", start)]).run()
