@@ -22,6 +22,14 @@ def check_number(name: str, value: object, *, at_least: float, at_most: float = 
         raise ValueError(f"{name}={value!r} must lie between {at_least:g} and {upper}")
 
 
+def check_text(name: str, value: object) -> None:
+    """Raise unless *value* is a text that is not empty: it is a name."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}={value!r} must be a string, not {type(value).__name__}")
+    if not value:
+        raise ValueError(f"{name}='' must not be empty: it is what reports and errors call it by")
+
+
 def check_count(name: str, value: object, *, at_least: int) -> None:
     """Raise unless *value* is an int (no bool) of at least *at_least*."""
     if isinstance(value, bool) or not isinstance(value, int):
@@ -45,6 +53,16 @@ def count(*, at_least: int, or_none: bool = False) -> Validator:
     def validate(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
         if not (or_none and value is None):
             check_count(attribute.name, value, at_least=at_least)
+
+    return validate
+
+
+def word(*words: str) -> Validator:
+    """Return the attrs validator that lets only one of *words* pass."""
+
+    def validate(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if value not in words:
+            raise ValueError(f"{attribute.name}={value!r} must be one of {', '.join(map(repr, words))}")
 
     return validate
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, final
 import attrs
 
 from ._backoff import Backoff
-from ._checks import check_number, one_of
+from ._checks import check_number, check_text, one_of, word
 from ._intensity import RestartIntensity
 from ._policies import RestartPolicy
 
@@ -60,10 +60,7 @@ class ChildState(enum.Enum):
 
 
 def _text(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, str):
-        raise TypeError(f"{attribute.name}={value!r} must be a string, not {type(value).__name__}")
-    if not value:
-        raise ValueError(f"{attribute.name}='' must not be empty: it is how the child is addressed and reported")
+    check_text(attribute.name, value)
 
 
 def _callable(_instance: object, _attribute: attrs.Attribute[Any], value: object) -> None:
@@ -90,6 +87,8 @@ def _ids(value: Iterable[str]) -> tuple[str, ...]:
     # A text is iterable as well: taken apart into letters it would be wrong without a word.
     if isinstance(value, str):
         raise TypeError(f"needs={value!r} must be a tuple of ids, not a text: write ({value!r},)")
+    if not isinstance(value, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may not check types
+        raise TypeError(f"needs={value!r} must be a tuple of ids of other children of the same supervisor")
     return tuple(value)
 
 
@@ -183,7 +182,7 @@ class ChildSpec:
     """How many restarts of this child are too many."""
 
     on_exhausted: Literal["escalate", "park"] = attrs.field(
-        default="escalate", kw_only=True, validator=attrs.validators.in_(("escalate", "park"))
+        default="escalate", kw_only=True, validator=word("escalate", "park")
     )
     """When they are: `escalate` gives up the whole supervisor, `park` leaves the child down and its siblings up."""
 

@@ -43,6 +43,8 @@ class Declaration:
 
     def add_all(self, specs: Iterable[ChildSpec]) -> None:
         """Add several, in their order."""
+        if not isinstance(specs, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may not check types
+            raise TypeError(f"children={specs!r} must be several of ChildSpec, in the order of their start")
         for spec in specs:
             self.add(spec)
 

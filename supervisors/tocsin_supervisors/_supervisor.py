@@ -12,6 +12,7 @@ import anyio.lowlevel
 
 from ._administration import Administered
 from ._advice import explain_own
+from ._checks import check_text
 from ._decisions import Machine
 from ._declaration import Declaration
 from ._options import AutoShutdown, Options, default_intensity
@@ -78,6 +79,7 @@ class Supervisor(Administered):
             max_children=max_children,
             shutdown_deadline=shutdown_deadline,
         )
+        _check(name, observer, random)
         self.name = name
         self.observer: Observer | None = observer
         self._random = Random() if random is None else random
@@ -206,3 +208,12 @@ class Supervisor(Administered):
         counts = self.count_children()
         up = f"{counts.active} of {counts.specs} children up"
         return f"<Supervisor {self.name}: {self.state}, {self.options.strategy.value}, {up}>"
+
+
+def _check(name: object, observer: object, random: object) -> None:
+    """Check what is no part of the `Options`: none of it may be found to be wrong only when it is needed."""
+    check_text("name", name)
+    if observer is not None and not callable(observer):
+        raise TypeError(f"observer={observer!r} must be a function that takes a report, or None")
+    if random is not None and not isinstance(random, Random):
+        raise TypeError(f"random={random!r} must be a random.Random, or None")
