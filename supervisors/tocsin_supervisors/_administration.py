@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Unpack, final
@@ -94,6 +95,8 @@ class Administered(Nested):
             await anyio.lowlevel.checkpoint()
             raise LookupError(f"supervisor {self.name!r} has no template: give it one, or use start_child()")
         spec = template(*args, **kwargs)
+        if inspect.iscoroutine(spec):
+            spec.close()  # it is refused below, and is not to be warned of as well
         if not isinstance(spec, ChildSpec):  # pyright: ignore[reportUnnecessaryIsInstance]  # the template may be wrong
             raise TypeError(f"the template of supervisor {self.name!r} gave {spec!r}: it must return a ChildSpec")
         self._from_template += 1

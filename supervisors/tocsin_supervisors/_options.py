@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any, TypeAlias, TypedDict, final
@@ -47,6 +48,8 @@ def _template(options: Options, _attribute: object, template: Any) -> None:
         return
     if not callable(template):
         raise TypeError(f"template={template!r} must be a function that returns a ChildSpec, or None")
+    if inspect.iscoroutinefunction(template):
+        raise TypeError(f"template={template!r} is an async function: it must return its ChildSpec at once")
     if options.strategy is not Strategy.ONE_FOR_ONE:
         raise ValueError(
             f"strategy={options.strategy} does not go with a template: its children come in no order, so none can be "
