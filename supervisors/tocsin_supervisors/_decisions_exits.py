@@ -126,9 +126,9 @@ class Aftermath:
             return None
         if self._rounds.is_initial and not slot.was_up:
             return Ending(problem)
-        if slot.spec.restart is RestartPolicy.TEMPORARY:
-            return self._ended_by_itself(slot)  # it was being renewed
-        return self._restart(slot, exit if isinstance(exit, Suspended) else Crashed(failure, error=error))
+        crash = exit if isinstance(exit, Suspended) else Crashed(failure, error=error)
+        # As if it had been up: its policy decides, which may have been changed since its last start.
+        return self._was_up(slot, ChildState.RUNNING, crash)
 
     def _declined(self, slot: Slot, exit: Declined) -> None:
         """Left down, as in OTP; a restart of its group asks it again. It has not lived, so it has not ended."""

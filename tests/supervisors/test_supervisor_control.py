@@ -312,6 +312,18 @@ async def test_an_id_can_be_declared_once() -> None:
         supervisor.declare(ChildSpec("a", anyio.sleep_forever))
 
 
+async def test_a_child_that_was_made_temporary_while_it_is_restarted_is_forgotten_when_its_start_fails() -> None:
+    theatre = Theatre("a", "b", spec={"backoff": LONG})
+    async with theatre.supervisor.running() as supervisor:
+        theatre["a"].refuses = True
+        theatre["a"].crash()
+        await settle()
+        await supervisor.reconfigure([theatre["a"].spec(restart=RestartPolicy.TEMPORARY)])
+        await settle(1000.0)
+        assert (supervisor.state, ids(supervisor)) == ("running", ["b"])
+        assert theatre.record.told("a")[-2:] == ["ChildStartFailed", "ChildRemoved"]
+
+
 async def test_incarnations_of_a_child_that_was_forgotten_begin_anew() -> None:
     theatre = Theatre()
     late = Puppet(theatre.record, "late")
