@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,7 +10,7 @@ import anyio
 import pytest
 
 from tests.supervisors.scripted import settle
-from tocsin_supervisors import ChildContext, ChildSpec, ChildStartError, ChildState, RestartPolicy, Supervisor
+from tocsin_supervisors import ChildContext, ChildSpec, ChildState, Supervisor
 
 
 async def plain() -> None: ...
@@ -72,48 +71,6 @@ def test_a_context_is_given_to_what_requires_one_positional_argument(start: Any,
 def test_what_cannot_be_started_is_refused_with_a_hint(start: Any, hint: str) -> None:
     with pytest.raises(TypeError, match=hint):
         ChildSpec("a", start)
-
-
-def test_a_coroutine_given_for_a_function_is_refused_and_closed() -> None:
-    start: Any = plain()
-    with pytest.raises(TypeError, match="has been called already"):
-        ChildSpec("a", start)
-
-
-@pytest.mark.parametrize(
-    ("option", "value"),
-    [
-        ("id", ""),
-        ("id", 7),
-        ("restart", "permanent"),
-        ("grace_period", -10),
-        ("grace_period", math.nan),
-        ("grace_period", True),
-        ("start_timeout", "30"),
-        ("stable_after", -1),
-        ("backoff", 1.0),
-        ("suspension", None),
-        ("intensity", 3),
-        ("on_exhausted", "shrug"),
-    ],
-)
-def test_a_wrong_option_is_refused_by_name(option: str, value: object) -> None:
-    options: dict[str, Any] = {"id": "a", "start": plain, option: value}
-    with pytest.raises((TypeError, ValueError), match=option):
-        ChildSpec(**options)
-
-
-def test_a_misspelt_option_is_refused() -> None:
-    options: dict[str, Any] = {"restrat": RestartPolicy.PERMANENT}
-    with pytest.raises(TypeError, match="restrat"):
-        ChildSpec("a", plain, **options)
-
-
-def test_a_supervisor_has_no_time_limits_of_its_own_by_default() -> None:
-    actor, nested = ChildSpec("a", plain), ChildSpec("b", Supervisor())
-    assert (actor.kind, actor.grace_period, actor.start_timeout) == ("actor", 5.0, 30.0)
-    assert (nested.kind, nested.grace_period, nested.start_timeout) == ("supervisor", math.inf, math.inf)
-    assert ChildSpec("c", Supervisor(), grace_period=2.0).grace_period == 2.0
 
 
 def test_the_states_of_a_child_are_words() -> None:
@@ -192,9 +149,3 @@ async def test_any_number_of_tasks_may_wait_for_the_stop() -> None:
     async with Supervisor(children=[ChildSpec("a", child)]).running():
         await settle()
     assert waited == ["told", "told"]
-
-
-async def test_what_cannot_be_awaited_fails_its_start_with_a_hint() -> None:
-    start: Any = lambda: 7  # noqa: E731
-    with pytest.raises(ChildStartError, match="returned int, which cannot be awaited"):
-        await Supervisor(children=[ChildSpec("a", start)]).run()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import anyio
@@ -69,12 +68,6 @@ async def test_a_child_without_a_context_is_stopped_by_cancelling_it() -> None:
     async with Supervisor(children=specs).running():
         pass
     assert record.lines == ["b down", "a down"]
-
-
-async def test_a_supervisor_of_nobody_runs_until_it_is_stopped() -> None:
-    async with Supervisor().running() as supervisor:
-        assert repr(supervisor) == "<Supervisor supervisor: running, one_for_one, 0 of 0 children up>"
-    assert supervisor.state == "stopped"
 
 
 POLICIES: list[tuple[RestartPolicy, str, str | None]] = [
@@ -308,19 +301,6 @@ async def test_a_parked_child_stays_down_while_its_siblings_live_until_somebody_
         assert theatre.state("a") == "running"
 
 
-async def test_a_child_that_does_not_start_stops_those_before_it_and_is_not_tried_again() -> None:
-    theatre = Theatre("a", "b", "c")
-    theatre["c"].refuses = True
-    with pytest.raises(ChildStartError) as caught:
-        async with theatre.supervisor.running():
-            pytest.fail("it must not run")  # pragma: no cover
-    assert theatre.record.lines == ["a up", "b up", "c refuses", "b down", "a down"]
-    assert caught.value.child == "c"
-    assert isinstance(caught.value.__cause__, Crash)
-    assert caught.value.failure is not None
-    assert caught.value.failure.type.endswith("Crash")
-
-
 async def test_a_start_that_takes_too_long_is_a_failed_start() -> None:
     async def never_up(context: ChildContext) -> None:
         await anyio.sleep_forever()
@@ -455,14 +435,3 @@ async def test_an_observer_that_raises_is_counted_and_changes_nothing() -> None:
         assert supervisor.observer_errors == 1
     assert supervisor.observer_errors == 3  # up, stopping, stopped
     assert supervisor.stop_report.is_clean
-
-
-@pytest.mark.parametrize("value", [-1, math.nan, "soon", True])
-def test_a_shutdown_deadline_that_is_no_duration_is_refused(value: Any) -> None:
-    with pytest.raises((TypeError, ValueError), match="shutdown_deadline"):
-        Supervisor(shutdown_deadline=value)
-
-
-def test_a_strategy_that_is_none_is_refused() -> None:
-    with pytest.raises(TypeError, match="strategy='one_for_one'"):
-        Supervisor(strategy="one_for_one")  # type: ignore[arg-type]

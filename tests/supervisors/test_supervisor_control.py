@@ -11,17 +11,11 @@ import pytest
 from tests.supervisors.scripted import AT_ONCE, Crash, Puppet, Record, Theatre, forever, settle
 from tocsin_supervisors import (
     Backoff,
-    ChildAlreadyPresent,
-    ChildAlreadyStarted,
     ChildContext,
     ChildCounts,
-    ChildError,
     ChildNotFound,
-    ChildRestarting,
-    ChildRunning,
     ChildSpec,
     ChildStartError,
-    DuplicateChild,
     RestartIntensity,
     RestartIntensityExceeded,
     RestartPolicy,
@@ -29,7 +23,6 @@ from tocsin_supervisors import (
     Strategy,
     SupervisionWarning,
     Supervisor,
-    SupervisorNotRunning,
     TreeNode,
 )
 
@@ -66,20 +59,6 @@ async def test_a_child_to_be_kept_is_there_in_the_next_run() -> None:
     assert ids(theatre.supervisor) == []
 
 
-async def test_a_child_that_does_not_start_is_not_kept() -> None:
-    theatre = Theatre("a")
-    late = Puppet(theatre.record, "late")
-    late.refuses = True
-    async with theatre.supervisor.running() as supervisor:
-        with pytest.raises(ChildStartError, match="late refuses") as caught:
-            await supervisor.start_child(late.spec(), keep=True)
-        assert isinstance(caught.value.__cause__, Crash)
-        assert ids(supervisor) == ["a"]
-        late.refuses = False
-        await supervisor.start_child(late.spec())
-    assert theatre["a"].incarnation == 1
-
-
 async def test_a_start_that_is_cancelled_is_undone() -> None:
     async def never_up(context: ChildContext) -> None:
         await anyio.sleep_forever()
@@ -90,41 +69,6 @@ async def test_a_start_that_is_cancelled_is_undone() -> None:
             await supervisor.start_child(ChildSpec("never", never_up, grace_period=2.0))
         await settle(3.0)
         assert ids(supervisor) == ["a"]
-
-
-async def test_terminating_a_child_stops_it_for_good_and_may_be_repeated() -> None:
-    theatre = Theatre("a", "b")
-    async with theatre.supervisor.running() as supervisor:
-        await supervisor.terminate_child("b")
-        assert theatre.record.lines[-1] == "b down"
-        await supervisor.terminate_child("b")
-        await settle(100.0)
-        assert theatre.state("b") == "stopped"
-        assert supervisor.count_children() == ChildCounts(specs=2, active=1, supervisors=0, actors=2)
-
-
-async def test_a_stopped_child_can_be_restarted_and_deleted() -> None:
-    theatre = Theatre("a")
-    async with theatre.supervisor.running() as supervisor:
-        await supervisor.terminate_child("a")
-        assert await supervisor.restart_child("a") is theatre["a"]
-        assert theatre["a"].incarnation == 2
-        await supervisor.terminate_child("a")
-        await supervisor.delete_child("a")
-        with pytest.raises(ChildNotFound):
-            await supervisor.restart_child("a")
-
-
-async def test_a_restart_that_fails_is_told_and_leaves_the_child_down() -> None:
-    theatre = Theatre("a")
-    async with theatre.supervisor.running() as supervisor:
-        await supervisor.terminate_child("a")
-        theatre["a"].refuses = True
-        with pytest.raises(ChildStartError):
-            await supervisor.restart_child("a")
-        await settle(100.0)
-        assert theatre.state("a") == "stopped"
-        assert theatre.record.lines.count("a refuses") == 1
 
 
 async def test_a_restart_that_is_cancelled_brings_the_child_down_again() -> None:
@@ -146,40 +90,6 @@ async def test_a_restart_that_is_cancelled_brings_the_child_down_again() -> None
         assert theatre.state("a") == "stopped"
 
 
-async def _request(supervisor: Supervisor, request: str, id: str) -> None:
-    if request == "start":
-        await supervisor.start_child(ChildSpec(id, anyio.sleep_forever))
-    else:
-        await getattr(supervisor, f"{request}_child")(id)
-
-
-REFUSALS: list[tuple[str, str, type[ChildError]]] = [
-    ("start", "up", ChildAlreadyStarted),
-    ("start", "waiting", ChildAlreadyPresent),
-    ("start", "down", ChildAlreadyPresent),
-    ("restart", "up", ChildRunning),
-    ("restart", "waiting", ChildRestarting),
-    ("restart", "unknown", ChildNotFound),
-    ("delete", "up", ChildRunning),
-    ("delete", "waiting", ChildRestarting),
-    ("delete", "unknown", ChildNotFound),
-    ("terminate", "unknown", ChildNotFound),
-]
-
-
-@pytest.mark.parametrize(("request_", "id", "error"), REFUSALS)
-async def test_a_request_that_does_not_fit_the_state_is_refused_by_name(
-    request_: str, id: str, error: type[ChildError]
-) -> None:
-    theatre = Theatre("up", "waiting", "down", spec={"backoff": LONG})
-    async with theatre.supervisor.running() as supervisor:
-        theatre["waiting"].crash()
-        await supervisor.terminate_child("down")
-        with pytest.raises(error, match=id) as caught:
-            await _request(supervisor, request_, id)
-        assert (caught.value.supervisor, caught.value.child) == ("root", id)
-
-
 async def test_a_child_can_be_deleted_while_the_supervisor_does_not_run() -> None:
     supervisor = Theatre("a", "b").supervisor
     await supervisor.delete_child("a")
@@ -196,29 +106,6 @@ async def test_a_termination_that_is_not_waited_for_goes_on() -> None:
         assert theatre.state("a") == "stopping"
         await settle(5.0)
         assert theatre.state("a") == "stopped"
-
-
-@pytest.mark.parametrize("request_", ["start", "terminate", "restart"])
-async def test_a_request_to_a_supervisor_that_does_not_run_is_refused_at_once(request_: str) -> None:
-    supervisor = Theatre("a").supervisor
-    with pytest.raises(SupervisorNotRunning):
-        await _request(supervisor, request_, "a")
-
-
-@pytest.mark.parametrize("request_", ["start", "restart", "delete"])
-async def test_a_request_to_a_supervisor_that_stops_is_refused(request_: str) -> None:
-    theatre = Theatre("a", cleanup=1.0)
-    async with theatre.supervisor.running() as supervisor:
-        supervisor.request_stop()
-        with pytest.raises(SupervisorNotRunning):
-            await _request(supervisor, request_, "a")
-
-
-async def test_a_request_to_a_supervisor_that_has_stopped_below_a_running_body_is_refused() -> None:
-    async with Theatre("a").supervisor.running() as supervisor:
-        await supervisor.stop()
-        with pytest.raises(SupervisorNotRunning):
-            await supervisor.terminate_child("a")
 
 
 async def test_terminating_a_child_of_a_supervisor_that_stops_waits_for_it() -> None:
@@ -304,12 +191,6 @@ async def test_a_group_restart_starts_terminated_and_finished_children_too() -> 
         theatre["c"].crash()
         await settle()
         assert [theatre.incarnation(id) for id in "abc"] == [2, 2, 2]
-
-
-async def test_an_id_can_be_declared_once() -> None:
-    supervisor = Supervisor(children=[ChildSpec("a", anyio.sleep_forever)])
-    with pytest.raises(DuplicateChild):
-        supervisor.declare(ChildSpec("a", anyio.sleep_forever))
 
 
 async def test_a_child_that_was_made_temporary_while_it_is_restarted_is_forgotten_when_its_start_fails() -> None:
