@@ -104,17 +104,20 @@ async def test_O24_a_request_to_a_dead_supervisor_is_refused_at_once(death: Deat
 async def test_O24_what_changes_a_run_is_refused_when_the_run_is_over(death: Death) -> None:
     theatre = dead()
     async with death(theatre) as state:
-        requests: list[Awaitable[None]] = [
-            theatre.supervisor.delete_child("a"),
-            theatre.supervisor.reconfigure(max_children=7),
-        ]
         now = anyio.current_time()
-        for request in requests:
-            with pytest.raises(SupervisorNotRunning) as caught:
-                await request
-            assert caught.value.state == state
+        with pytest.raises(SupervisorNotRunning) as caught:
+            await theatre.supervisor.delete_child("a")
+        assert caught.value.state == state
         assert anyio.current_time() == now
         assert ids(theatre.supervisor) == ["a", "b"]
+
+
+@pytest.mark.parametrize("death", BELOW_A_BODY)
+async def test_O24_other_options_wait_for_the_next_run_when_the_run_is_over(death: Death) -> None:
+    theatre = dead()
+    async with death(theatre):
+        await theatre.supervisor.reconfigure(max_children=7)
+        assert theatre.supervisor.options.max_children == 7
 
 
 @pytest.mark.parametrize("death", NOT_RUN)
