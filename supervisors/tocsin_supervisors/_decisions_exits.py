@@ -87,7 +87,9 @@ class Aftermath:
 
     def _stopped_in_round(self, slot: Slot) -> None:
         if slot.spec.restart is RestartPolicy.TEMPORARY:
-            self._children.forget(slot)  # a bystander: OTP does not bring it back either
+            # A bystander: OTP does not bring it back either.
+            reason = "it was stopped along with another child before it was up"
+            self._refuse_start(slot, ChildStartError(self._children.path, slot.spec.id, None, reason))
         else:
             slot.restarts += 1
             slot.state = ChildState.WAITING
