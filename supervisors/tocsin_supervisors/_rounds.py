@@ -118,6 +118,8 @@ class Rounds:
         round = self.current
         if round is None or round.phase is Phase.STARTING or slot.spec.id not in round.affected:
             self._set_alarm(slot, delay)
+            if round is not None:
+                round.leave(slot.spec.id)  # else its turn would come before its delay is over
 
     def give_up(self) -> None:
         """Nothing is started any more."""
