@@ -162,13 +162,21 @@ class Rounds:
         if round is not None and round.phase is Phase.STOPPING:
             round.join(ids, order, due)
         else:
-            # A round in progress affects the end of the order too: who still waits for its turn is among these.
+            # A round in progress affects the end of the order too: who still waits for its turn is among these, but
+            # for those earlier in the order that were started by request.
             earlier = due if round is None else round.due
             is_initial = round is not None and round.is_initial
-            self.current = round = Round.restarting(ids, max(due, earlier), is_initial=is_initial)
+            both = (*ids, *self._asked_for(round))
+            self.current = round = Round.restarting(both, max(due, earlier), is_initial=is_initial)
         children.alarms.clear((OURS, Alarm.ROUND))
         for id in round.affected:
             children.alarms.clear((id, Alarm.RESTART))  # from here on the round decides when they are started
+
+    def _asked_for(self, round: Round | None) -> list[str]:
+        """Give who waits for its turn in *round* because somebody asked for its start, and waits for the answer."""
+        slots = self._children.slots
+        waiting = [] if round is None else [slots[id] for id in round.affected if id in slots]
+        return [each.spec.id for each in waiting if each.state is ChildState.WAITING and each.starter is not None]
 
     def _is_alive(self, id: str) -> bool:
         slot = self._children.slots.get(id)
