@@ -153,9 +153,13 @@ class Run:
             raise
         finally:
             self._replies.pop(token, None)
-        if reply.error is not None:
-            raise reply.error
-        return reply.value
+        error, value = reply.error, reply.value
+        if error is None:
+            return value
+        try:
+            raise error
+        finally:
+            del error, reply  # this frame is in its traceback: what was asked for must not wait for the collector
 
     # ── from below: this is the `Host` of supervisors among the children ──
 
