@@ -5,6 +5,7 @@ from __future__ import annotations
 import anyio
 
 from ._failures import sort_leaves
+from .exceptions import SupervisorNotRunning
 
 
 def to_raise(
@@ -19,6 +20,14 @@ def to_raise(
         return BaseExceptionGroup("the body and the supervisor failed at the same time", errors)
     # An error says more than the cancellation that came with it.
     return errors[0] if errors else held or ended
+
+
+def only_says_that_it_ends(error: BaseException, supervisor: str) -> bool:
+    """Tell whether *error* is nothing but the refusal of requests to *supervisor* because it ends or has ended."""
+    leaves = sort_leaves(error, anyio.get_cancelled_exc_class())
+    refusals = [each for each in leaves.ordinary if isinstance(each, SupervisorNotRunning)]
+    others = len(leaves.ordinary) - len(refusals) + len(leaves.fatal)
+    return bool(refusals) and not others and all(each.supervisor == supervisor for each in refusals)
 
 
 def _is_cancellation(error: BaseException, cancelled: type[BaseException]) -> bool:

@@ -113,8 +113,9 @@ class Supervisor(Administered):
         """Run beside the body: enter when all children are up, stop them in order when it is left.
 
         An error of the body passes through as itself. When the supervisor gives up, or a child raises what ends
-        programs, the body is cancelled and that error is raised, not in a group; both at once make a group. When its
-        significant children have ended (`auto_shutdown`), the body is cancelled and nothing is raised.
+        programs, the body is cancelled and that error is raised, not in a group; both at once make a group, unless the
+        body's only says that a request was refused because the supervisor ends. When its significant children have
+        ended (`auto_shutdown`), the body is cancelled and nothing is raised.
         Cancelled, from a scope or natively, the children are still stopped in order, within `shutdown_deadline`.
         Raise `ChildStartError` if a child does not start; those started before it are stopped again.
         """

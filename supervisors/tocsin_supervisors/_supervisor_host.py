@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from ._errors import to_raise
+from ._errors import only_says_that_it_ends, to_raise
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -36,6 +36,8 @@ async def hosted(run: Run) -> AsyncGenerator[None, None]:
             run.request_stop()
     except BaseException as error:  # a cancellation from outside, most often; raised below
         ended = error
+    if held is not None and run.error is not None and only_says_that_it_ends(held, run.path):
+        held = None  # the body had asked for something meanwhile: why it was refused is what is raised
     outcome = to_raise(held, ended, run.error)
     try:
         if outcome is not None:

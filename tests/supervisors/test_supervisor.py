@@ -22,7 +22,9 @@ from tocsin_supervisors import (
     Strategy,
     Supervisor,
     SupervisorAlreadyRunning,
+    SupervisorNotRunning,
     SuspendChild,
+    sort_leaves,
 )
 
 PLENTY = RestartIntensity(1000, 1.0, max_consecutive=None)
@@ -352,6 +354,35 @@ async def test_a_body_and_a_supervisor_that_fail_together_make_a_group() -> None
     with pytest.raises(BaseExceptionGroup) as caught:
         await scene()
     assert {type(each) for each in caught.value.exceptions} == {Crash, RestartIntensityExceeded}
+
+
+async def _gives_up_and_is_asked(theatre: Theatre, asked: Supervisor, *, in_a_group: bool) -> None:
+    async def ask() -> None:
+        theatre["b"].crash()
+        await settle()
+        assert theatre.supervisor.state == "stopping"
+        await asked.start_child(ChildSpec("late", anyio.sleep_forever))
+
+    async with theatre.supervisor.running(), anyio.create_task_group() as group:
+        if in_a_group:
+            group.start_soon(ask)
+        else:
+            await ask()
+
+
+@pytest.mark.parametrize("in_a_group", [False, True])
+async def test_a_body_that_was_only_refused_a_request_raises_why_the_supervisor_ends(in_a_group: bool) -> None:
+    theatre = Theatre("a", "b", spec={"intensity": RestartIntensity.never()}, cleanup=1.0)
+    with pytest.raises(RestartIntensityExceeded):
+        await _gives_up_and_is_asked(theatre, theatre.supervisor, in_a_group=in_a_group)
+
+
+async def test_a_body_that_was_refused_a_request_by_another_supervisor_has_failed_on_its_own() -> None:
+    theatre = Theatre("a", "b", spec={"intensity": RestartIntensity.never()}, cleanup=1.0)
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await _gives_up_and_is_asked(theatre, Supervisor("other"), in_a_group=False)
+    leaves = sort_leaves(caught.value, anyio.get_cancelled_exc_class()).ordinary
+    assert {type(each) for each in leaves} == {SupervisorNotRunning, RestartIntensityExceeded}
 
 
 async def test_run_ends_when_a_stop_is_requested() -> None:
