@@ -52,6 +52,7 @@ from ._intensity import RestartHistory as RestartHistory
 from ._intensity import RestartIntensity as RestartIntensity
 from ._options import AutoShutdown as AutoShutdown
 from ._options import Options as Options
+from ._partitions import Partitions as Partitions
 from ._policies import RestartPolicy as RestartPolicy
 from ._reports import ChildCrashed as ChildCrashed
 from ._reports import ChildDeclined as ChildDeclined
