@@ -160,4 +160,10 @@ SCENARIOS: dict[str, str] = {
 }  # fmt: skip
 
 # number → why there is no test of (part of) it
-ARGUED: dict[str, str] = {}
+ARGUED: dict[str, str] = {
+    "E13": (
+        "Of it, `async_stream` has no counterpart here: a stream of short tasks, bounded and with a time limit each, "
+        "is what anyio's task groups, `CapacityLimiter` and `fail_after` are for, and nothing in it is restarted. "
+        "Tasks under a supervisor are tested."
+    ),
+}
