@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from ._advice_ends import ends_of_crash_loop
 from ._advice_findings import Finding
-from ._advice_pace import COUNTED, crash_loop, longest_row
+from ._advice_pace import COUNTED, crash_loop, longest_row, suspension_loop
 from ._advice_text import at_least, counted, limit, number, pace, seconds, who
-from ._advice_views import alike
+from ._advice_views import SUSPENSION, alike
 from ._intensity import RestartIntensity
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def advise_on_limits(view: SupervisorView) -> list[Finding]:
         ends = ends_of_crash_loop(child, view)
         if child.intensity.may_never_trip:
             findings += _not_kept_clear(view, child, ids, ends)
+            findings += _not_kept_clear_suspended(view, child, ids)
         elif not ends:
             findings.append(_never_given_up(view, child, ids))
         elif all(end.rule != "window" for end in ends):
@@ -56,7 +57,8 @@ def _restarted(view: SupervisorView) -> list[ChildView]:
 
 
 def _limits_of(child: ChildView) -> Hashable:
-    return child.intensity, child.backoff, child.stable_after, child.on_exhausted, child.wants_context
+    paces = child.backoff, child.suspension, child.stable_after
+    return child.intensity, paces, child.on_exhausted, child.wants_context
 
 
 # ── the window ──
@@ -106,6 +108,23 @@ def _not_kept_clear(view: SupervisorView, child: ChildView, ids: tuple[str, ...]
     # Limits over many were chosen with others in mind. Not so the child's own, which the word stands in.
     of_its_own = any(end.rule in ("window", "consecutive") for end in ends)
     return [Finding("not_kept_clear", "warning" if of_its_own else "note", view.path, ids, text)]
+
+
+def _not_kept_clear_suspended(view: SupervisorView, child: ChildView, ids: tuple[str, ...]) -> list[Finding]:
+    # A suspension is charged to the window of the child, and to nothing else.
+    restarts = child.intensity.max_restarts
+    after = suspension_loop(child, restarts)
+    if after >= child.intensity.period:
+        return []
+    text = (
+        f"may_never_trip=True says that {who(ids)} is meant to keep clear of the limit of {limit(child.intensity)} for "
+        f"ever, but with {pace(child.suspension, 'suspension')}, {counted(restarts + 1, 'suspension')} may take no "
+        f"longer than {at_least(after)}. Let the suspension grow further, allow more restarts, or take may_never_trip "
+        "away."
+    )
+    # Many children are never suspended. One whose suspension was chosen will be.
+    is_chosen = child.suspension != SUSPENSION
+    return [Finding("not_kept_clear", "warning" if is_chosen else "note", view.path, ids, text)]
 
 
 def _supervisor_trips_first(view: SupervisorView, child: ChildView, ids: tuple[str, ...], first: End) -> list[Finding]:

@@ -53,10 +53,19 @@ def longest_row(backoff: Backoff, restarts: int) -> float:
 
 def crash_loop(child: ChildView, restarts: int) -> float:
     """Give the seconds at least until the crash after *restarts* restarts, if each life ends right after it came up."""
+    return _loop(child, child.backoff, restarts)
+
+
+def suspension_loop(child: ChildView, restarts: int) -> float:
+    """Give the same for a child that is suspended each time."""
+    return _loop(child, child.suspension, restarts)
+
+
+def _loop(child: ChildView, backoff: Backoff, restarts: int) -> float:
     if child.stable_after == 0:
         # Each life is a stable one: the row is always at its beginning, and the delay the first.
-        return _times(restarts, shortest_row(child.backoff, 1))
-    return shortest_row(child.backoff, restarts)
+        return _times(restarts, shortest_row(backoff, 1))
+    return shortest_row(backoff, restarts)
 
 
 def _growing(plain: Backoff, most: int, ceiling: float) -> list[float]:

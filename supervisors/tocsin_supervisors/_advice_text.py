@@ -42,11 +42,11 @@ def limit(intensity: RestartIntensity) -> str:
     return f"{counted(intensity.max_restarts, 'restart')} within {seconds(intensity.period)}"
 
 
-def pace(backoff: Backoff) -> str:
+def pace(backoff: Backoff, noun: str = "backoff") -> str:
     """Write how *backoff* grows."""
     if backoff.initial == backoff.maximum or backoff.factor == 1 or backoff.initial == 0:
-        return f"a backoff of {seconds(backoff.initial)}"
-    return f"a backoff of {seconds(backoff.initial)} to {seconds(backoff.maximum)}"
+        return f"a {noun} of {seconds(backoff.initial)}"
+    return f"a {noun} of {seconds(backoff.initial)} to {seconds(backoff.maximum)}"
 
 
 def named(ids: Sequence[str], last_word: str = "and") -> str:

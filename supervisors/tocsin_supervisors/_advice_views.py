@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 SUPERVISOR_INTENSITY = RestartIntensity(30, 60.0)
 """The default of `Supervisor`."""
 
+SUSPENSION = Backoff(initial=1.0, maximum=30.0)
+"""The default of `ChildSpec`."""
+
 AutoShutdown: TypeAlias = Literal["never", "any_significant", "all_significant"]
 
 
@@ -34,7 +37,7 @@ class ChildView:
     restart: RestartPolicy = RestartPolicy.PERMANENT
     intensity: RestartIntensity = attrs.field(factory=RestartIntensity)
     backoff: Backoff = attrs.field(factory=Backoff)
-    suspension: Backoff = attrs.field(factory=lambda: Backoff(initial=1.0, maximum=30.0))
+    suspension: Backoff = SUSPENSION
     stable_after: float = 60.0
     on_exhausted: Literal["escalate", "park"] = "escalate"
     unpark_after: float = math.inf

@@ -29,8 +29,9 @@ def test_a_child_that_needs_a_later_one_is_warned_of(strategy: Strategy) -> None
     )
 
 
-def test_a_need_of_somebody_unknown_is_not_spoken_of() -> None:
-    assert found(chain("api < elsewhere")) == []
+@pytest.mark.parametrize("need", ["elsewhere", "api"])
+def test_a_need_of_somebody_unknown_or_of_itself_is_not_one_of_a_later_one(need: str) -> None:
+    assert found(chain(f"api < {need}"), "needs_a_later_one") == []
 
 
 def test_a_needed_child_that_is_restarted_alone_is_noted() -> None:

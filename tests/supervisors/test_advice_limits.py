@@ -68,6 +68,27 @@ def test_where_a_stable_life_fits_into_the_window_only_rows_of_crashes_are_spoke
     assert finding.text.startswith("crashes without a life of 60 s between them can never exceed")
 
 
+@pytest.mark.parametrize("stable_after", [0.0, 10.0, 60.0])
+def test_where_none_fits_into_it_stable_lives_are_not_spoken_of(stable_after: float) -> None:
+    child = ChildView("feed", intensity=row_off(5, 10.0), backoff=Backoff(4.0, 4.0), stable_after=stable_after)
+    assert only(tree(child), "never_given_up").text.startswith("crashes alone can never exceed the window")
+
+
+def test_a_crash_exactly_one_period_after_the_first_does_not_exceed_the_window() -> None:
+    second = Backoff(1.0, 1.0, jitter=0)
+    never, just = (ChildView("c", intensity=row_off(5, period), backoff=second) for period in (5.0, 5.001))
+    assert rules(tree(never)) == [("window_never_trips", "note")]
+    assert rules(tree(just)) == []
+
+
+def test_at_one_crash_the_child_comes_before_its_supervisor_and_that_before_the_subtree() -> None:
+    three = RestartIntensity(3, 5.0)
+    view = tree(ChildView("c", intensity=RestartIntensity(3, 5.0, max_consecutive=3)), intensity=three)
+    view = attrs.evolve(view, subtree_intensity=three, limits_above=(three,))
+    ends = [end.rule for end in ends_of_crash_loop(view.children[0], view)]
+    assert ends == ["window", "consecutive", "supervisor", "subtree", "subtree"]
+
+
 def test_a_child_that_no_crash_loop_can_have_parked_is_warned_of() -> None:
     parking = ChildView("feed", intensity=row_off(10, 10.0), on_exhausted="park")
     finding = only(tree(parking, intensity=RestartIntensity(2, 5.0)), "window_never_trips")
@@ -97,6 +118,21 @@ def test_an_outage_that_a_limit_over_many_does_not_let_pass_is_noted() -> None:
     finding = only(tree(ChildView("net", intensity=OUTAGE), intensity=RestartIntensity(5, 60.0)), "not_kept_clear")
     assert finding.severity == "note"
     assert "a crash loop is ended by the supervisor's own limit of 5 restarts within 60 s" in finding.text
+
+
+def test_an_outage_that_the_suspension_does_not_let_pass_is_warned_of() -> None:
+    finding = only(tree(ChildView("net", intensity=OUTAGE, suspension=Backoff(1.0, 4.0))), "not_kept_clear")
+    assert finding.severity == "warning"
+    assert finding.text == (
+        "may_never_trip=True says that child 'net' is meant to keep clear of the limit of 40 restarts within 600 s for "
+        "ever, but with a suspension of 1 s to 4 s, 41 suspensions may take no longer than 116 s. Let the suspension "
+        "grow further, allow more restarts, or take may_never_trip away."
+    )
+
+
+def test_a_suspension_that_was_not_chosen_is_noted() -> None:
+    rare = ChildView("net", intensity=row_off(5, 60.0, may_never_trip=True), backoff=Backoff(30.0, 30.0))
+    assert rules(tree(rare)) == [("not_kept_clear", "note")]
 
 
 def test_a_window_that_the_supervisors_own_comes_before_is_noted() -> None:
@@ -148,6 +184,11 @@ def test_a_row_of_which_each_life_is_stable_is_noted() -> None:
     assert "max_consecutive=10 can never be exceeded, as with stable_after=0" in finding.text
 
 
+def test_a_row_of_stable_lives_is_noted_whatever_the_supervisor_allows() -> None:
+    view = tree(ChildView("feed", stable_after=0.0), intensity=RestartIntensity(100, 1.0))
+    assert ("consecutive_never_trips", "note") in rules(view)
+
+
 def test_a_start_that_fails_lengthens_the_row_even_then() -> None:
     finding = only(tree(ChildView("feed", stable_after=0.0, wants_context=True)), "consecutive_never_trips")
     assert "max_consecutive=10 counts only starts that fail" in finding.text
@@ -191,7 +232,7 @@ def test_nothing_is_said_of_a_row_that_may_be_too_long_or_was_not_chosen(child: 
 
 def test_of_a_row_that_is_meant_never_to_end_nothing_is_said() -> None:
     child = ChildView("c", intensity=RestartIntensity(5, 3600.0, max_consecutive=20, may_never_trip=True))
-    assert rules(tree(child)) == [("not_kept_clear", "warning")]
+    assert found(tree(child), "consecutive_never_trips") == []
 
 
 def test_the_limits_of_a_temporary_child_are_not_spoken_of() -> None:
@@ -313,6 +354,21 @@ def test_a_crash_loop_ends_by_the_rule_and_at_the_time_that_are_foretold(view: S
 @given(VIEWS)
 def test_a_child_is_said_to_be_restarted_for_ever_exactly_if_its_crash_loop_never_ends(view: SupervisorView) -> None:
     assert bool(found(view, "never_given_up")) == (first_end(view) is None)
+
+
+@given(CHILDREN, BACKOFFS)
+def test_an_outage_is_said_not_to_pass_exactly_if_suspensions_exceed_the_window(
+    child: ChildView, suspension: Backoff
+) -> None:
+    intensity = attrs.evolve(child.intensity, may_never_trip=True)
+    child = attrs.evolve(child, intensity=intensity, suspension=suspension)
+    history, now, row, exceeded = RestartHistory(), 0.0, 0, False
+    for _ in range(40):
+        exceeded = exceeded or history.charge(now, intensity, consecutive=False) is not None
+        row = 1 if child.stable_after == 0 else row + 1
+        now += suspension.delay(row, MostJitter())
+    said = [each for each in found(tree(child), "not_kept_clear") if "suspension" in each.text]
+    assert bool(said) == exceeded
 
 
 @given(VIEWS, LIVES)
