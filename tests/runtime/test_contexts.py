@@ -9,8 +9,10 @@ import anyio
 import pytest
 
 from tests.runtime.failing import EVERY_SECOND, ONCE, MakeBus, only_letter, outcome_of
+from tests.supervisors.stalling import look
 from tocsin import DeadLetterReason, Delivery, Handled, Receipt, RetryPolicy, WouldDeadlock, handles
 from tocsin_supervisors import ChildContext, ChildSpec, Supervisor
+from tocsin_supervisors._stalls import Stall
 
 tenant: ContextVar[str] = ContextVar("tenant", default="nobody")
 
@@ -208,3 +210,24 @@ async def test_a_stop_of_what_supervises_the_bus_is_not_waited_for_in_a_handler(
     async with daemon.running():
         await outcome_of(bus, "published from outside of the daemon")
     assert seen == ["asked to stop"]
+
+
+@pytest.mark.parametrize("context", ["actor", "delivery"])
+async def test_a_handler_that_blocks_the_loop_is_named_and_not_its_publisher(make_bus: MakeBus, context: Any) -> None:
+    bus = make_bus()
+    seen: list[Stall | None] = []
+
+    @bus.subscriber(int, name="publisher")
+    async def publisher(number: int) -> None:
+        await bus.publish("text")
+
+    @bus.subscriber(str, name="subject", context=context)
+    async def subject(text: str) -> None:
+        seen.append(look())
+
+    async with bus.running():
+        await bus.publish("published from outside of any child")
+        await bus.publish(1)
+        await bus.drain()
+    assert [stall and stall.child for stall in seen] == ["test/subject"] * 2
+    assert [stall and "subject" in stall.stack[0] for stall in seen] == [True] * 2
