@@ -168,6 +168,8 @@ class Supervisor(Administered):
         self._run = None
         # It is being raised, and its traceback leads through frames that hold the run: a circle, unless it is let go.
         run.error = run.machine.error = None
+        for child in list(self._incarnations):
+            self._forget(child)
 
     # ── stopping ──
 
