@@ -25,6 +25,7 @@ from .pace import Pace
 from .screen import LiveScreen, PatientConsole, PlainScreen, Screen
 
 DRAIN_TIMEOUT = 30.0  # seconds for what was accepted, after the first signal
+STALL_THRESHOLD = 0.5  # seconds without a turn of the event loop that are worth a line
 
 
 @frozen(kw_only=True)
@@ -57,7 +58,9 @@ class Demo:
     top: tuple[RepositoryCount, ...] = ()
 
     def __attrs_post_init__(self) -> None:
-        self.bus = EventBus("webhooks", observer=self.observe, random=Random(self.options.seed))
+        self.bus = EventBus(
+            "webhooks", observer=self.observe, random=Random(self.options.seed), stall_threshold=STALL_THRESHOLD
+        )
 
     async def observe(self, report: Report) -> None:
         """Take a report from the bus."""

@@ -49,6 +49,9 @@ class Narrator:
                 return Line(Urgency.ALARM, f"{report.child} does not stop, it is at {report.line}")
             case supervision.StopFailed():
                 return Line(Urgency.ALARM, f"{report.child} failed while stopping: {brief(report.failure)}")
+            case supervision.LoopStalled():
+                who = report.child or "somebody"
+                return Line(Urgency.ALARM, f"{who} blocked the event loop for {report.seconds:.1f} s at {report.line}")
             case supervision.RestartScheduled():
                 return Line(Urgency.NOTICE, f"{report.child} starts again in {report.delay:.1f} s")
             case supervision.ChildStarted(incarnation=incarnation) if incarnation > 1:

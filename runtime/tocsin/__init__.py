@@ -30,6 +30,7 @@ from tocsin_supervisors import DeadLetterSink as DeadLetterSink
 from tocsin_supervisors import DeclineStart as DeclineStart
 from tocsin_supervisors import Failure as Failure
 from tocsin_supervisors import Finding as Finding
+from tocsin_supervisors import LoopStalled as LoopStalled
 from tocsin_supervisors import RenewChild as RenewChild
 from tocsin_supervisors import RestartIntensity as RestartIntensity
 from tocsin_supervisors import RestartIntensityExceeded as RestartIntensityExceeded

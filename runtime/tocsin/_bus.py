@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, final
 import anyio
 
 from tocsin_supervisors import DeadLetterOffice, Strategy, safe_text
+from tocsin_supervisors._watchdog import check_stall_threshold
 
 from ._asking import ask as ask_actor
 from ._asking import whom_to_ask
@@ -70,7 +71,9 @@ class EventBus(Registry):
     its own. It cannot hold anything up; when it is more than 10,000 reports behind, it loses some
     (`statistics().reports_lost`). *dead_letters* is the office to use, by default one that keeps 1,000 letters in
     memory. *dead_letter_undeliverable* keeps events that matched nobody there, too. *strategy* and *intensity* are
-    those of the top supervisor. *random* is the source of jitter, for reproducible tests.
+    those of the top supervisor. *stall_threshold*: after how many seconds without a turn of the event loop a thread
+    names the actor whose code blocks it, and the line, in the log and to the observer (`LoopStalled`); None: nobody
+    watches. *random* is the source of jitter, for reproducible tests.
 
     Everything but `publish_from_thread` must be called in the thread and loop that run the bus.
     """
@@ -84,6 +87,7 @@ class EventBus(Registry):
         dead_letter_undeliverable: bool = False,
         strategy: Strategy = Strategy.ONE_FOR_ONE,
         intensity: RestartIntensity | None = None,
+        stall_threshold: float | None = None,
         random: Random | None = None,
     ) -> None:
         if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may not check
@@ -94,6 +98,9 @@ class EventBus(Registry):
         self.observer = observer
         self.dead_letters: DeadLetterOffice[Any] = DeadLetterOffice() if dead_letters is None else dead_letters
         self.dead_letter_undeliverable = dead_letter_undeliverable
+        if stall_threshold is not None:
+            check_stall_threshold(stall_threshold)
+        self.stall_threshold: float | None = stall_threshold
         self.random: Random = Random() if random is None else random  # jitter needs no secrecy
         self._run: Run | None = None  # the one that is up, or the last one
         self._stopper: Stopper | None = None

@@ -86,6 +86,9 @@ class BusLog:
                 self._write(logging.CRITICAL, "%s is parked: its restart intensity was exceeded", child, actor=child)
             case supervision.SupervisorGaveUp(supervisor=supervisor, child=child):
                 self._write(logging.CRITICAL, "supervisor %s gives up because of %s", supervisor, child, actor=child)
+            case supervision.LoopStalled(child=child, seconds=seconds, line=line):
+                text = "the event loop did not turn for %.2f s: %s blocked it at %s"
+                self._write(logging.ERROR, text, seconds, child or "code of no actor", line, actor=child)
             case supervision.StopTimedOut(child=child, line=line):
                 self._write(logging.ERROR, "%s does not stop; it is stuck at %s", child, line, actor=child)
             case _:

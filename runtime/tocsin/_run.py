@@ -154,6 +154,8 @@ class Run:
             shutdown_deadline=deadline,
             observer=self._observe,
             random=self.random,
+            # One thread for the whole tree: it watches the event loop, which all of it shares.
+            stall_threshold=self.bus.stall_threshold if registry is self.bus else None,
         )
         self._supervisors[registry] = supervisor
         return supervisor

@@ -65,6 +65,7 @@ from ._reports import ChildStarted as ChildStarted
 from ._reports import ChildStartFailed as ChildStartFailed
 from ._reports import ChildStopped as ChildStopped
 from ._reports import ChildSuspended as ChildSuspended
+from ._reports import LoopStalled as LoopStalled
 from ._reports import Observer as Observer
 from ._reports import Report as Report
 from ._reports import RestartScheduled as RestartScheduled

@@ -222,6 +222,19 @@ class Administered(Nested):
         """
         return explain(self.advice_view())
 
+    def count_stall(self, child: str) -> None:
+        """Count a stall of the event loop for the child with the path *child*, if it is one of this run; called by the
+        supervisor that watches the loop."""
+        run = self._run
+        if run is None:
+            return
+        for slot in run.machine.children.slots.values():
+            path = f"{run.path}/{slot.spec.id}"
+            if child == path or child.startswith(f"{path}/"):
+                slot.stalls += 1
+                if isinstance(slot.spec.start, Nested):
+                    slot.spec.start.count_stall(child)
+
     def advice_view(self) -> SupervisorView:
         """Give what the advice on it is drawn from; `explain` gives the advice."""
         return view_of(self.name, self._declaration.options, [slot.spec for slot in self._slots()])

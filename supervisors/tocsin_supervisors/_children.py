@@ -33,6 +33,10 @@ class Nested(abc.ABC):
         """Run until stopped or dead, as an incarnation of a child of another supervisor."""
 
     @abc.abstractmethod
+    def count_stall(self, child: str) -> None:
+        """Count a stall of the event loop for the child with the path *child*, which is below it."""
+
+    @abc.abstractmethod
     def advice_view(self) -> SupervisorView:
         """Give what the advice on it is drawn from."""
 

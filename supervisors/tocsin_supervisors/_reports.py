@@ -155,6 +155,22 @@ class SupervisorStopping:
 
 @final
 @attrs.frozen(kw_only=True)
+class LoopStalled:
+    """The event loop has not turned for `seconds`; told when it turns again, by the supervisor that watches it.
+
+    `child` is the path of the child whose code blocked it, if it was one's; `line` and `stack` say where.
+    """
+
+    supervisor: str
+    at: float
+    child: str | None
+    seconds: float
+    line: str
+    stack: tuple[str, ...]
+
+
+@final
+@attrs.frozen(kw_only=True)
 class StopTimedOut(_Record):
     """A child has not ended although it was asked to, given its grace period and cancelled. `line` says where it
     hangs."""
@@ -188,6 +204,7 @@ Report: TypeAlias = (
     | SupervisorGaveUp
     | SupervisorFinished
     | SupervisorStopping
+    | LoopStalled
     | StopTimedOut
     | StopFailed
 )

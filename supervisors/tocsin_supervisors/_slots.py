@@ -54,6 +54,7 @@ class Slot:
     state: ChildState = ChildState.WAITING
     incarnation: int = 0
     restarts: int = 0
+    stalls: int = 0  # of the event loop, by its code or that of a child below it
     last_failure: Failure | None = None
     history: RestartHistory = attrs.field(factory=RestartHistory)
     suspensions: int = 0  # in a row

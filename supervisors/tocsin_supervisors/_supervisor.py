@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, final
 
@@ -20,6 +21,8 @@ from ._reports import SupervisorStopReport
 from ._strategies import Strategy
 from ._supervisor_host import hosted
 from ._supervisor_run import Run
+from ._supervisor_stalls import watch_for_stalls
+from ._watchdog import check_stall_threshold
 from .exceptions import SupervisionWarning, SupervisorAlreadyRunning
 
 if TYPE_CHECKING:
@@ -47,13 +50,16 @@ class Supervisor(Administered):
     of its own. *max_children*: how many there may be, those down or restarting included; no limit.
 
     *shutdown_deadline*: how long an ordered stop may take before all that is left is cancelled at once.
+    *stall_threshold*: after how long a thread notices that the event loop does not turn, and names the child whose code
+    blocks it, and the line: at once in the log "tocsin_supervisors", as `LoopStalled` when it turns again. None: nobody
+    watches. One supervisor of a process is enough, the root.
     *observer* is called with each lifecycle report, in the supervisor's own task; what it raises is counted in
     `observer_errors`. Without one, a supervisor that is a child reports to its parent's.
     Raise `TypeError` or `ValueError` that name the option, and what `declare` raises. Warn (`SupervisionWarning`) of
     what is very likely a mistake, see `explain`.
     """
 
-    __slots__ = ("__weakref__", "_earlier_observer_errors", "_last_report", "_random", "observer")
+    __slots__ = ("__weakref__", "_earlier_observer_errors", "_last_report", "_random", "_stall_threshold", "observer")
 
     def __init__(
         self,
@@ -67,6 +73,7 @@ class Supervisor(Administered):
         template: Callable[..., ChildSpec] | None = None,
         max_children: int | None = None,
         shutdown_deadline: float = 30.0,
+        stall_threshold: float | None = None,
         observer: Observer | None = None,
         random: Random | None = None,
     ) -> None:
@@ -80,8 +87,11 @@ class Supervisor(Administered):
             shutdown_deadline=shutdown_deadline,
         )
         _check(name, observer, random)
+        if stall_threshold is not None:
+            check_stall_threshold(stall_threshold)
         self.name = name
         self.observer: Observer | None = observer
+        self._stall_threshold = stall_threshold
         self._random = Random() if random is None else random
         self._declaration = Declaration(name, options)
         self._incarnations: dict[str, int] = {}
@@ -121,7 +131,7 @@ class Supervisor(Administered):
         """
         run = self._begin(None)
         try:
-            async with hosted(run):
+            async with self._hosted(run):
                 yield self
         finally:
             self._end(run)
@@ -130,7 +140,7 @@ class Supervisor(Administered):
         """Run until stopped by `request_stop` or `stop`, or cancelled; raise as `running` does."""
         run = self._begin(None)
         try:
-            async with hosted(run):
+            async with self._hosted(run):
                 await run.over.wait()
         finally:
             self._end(run)
@@ -141,11 +151,16 @@ class Supervisor(Administered):
         context.on_cut = run.cut
         context.on_stop(run.request_stop)
         try:
-            async with hosted(run):
+            async with self._hosted(run):
                 context.started(self)
                 await run.over.wait()
         finally:
             self._end(run)
+
+    def _hosted(self, run: Run) -> AbstractAsyncContextManager[None]:
+        if self._stall_threshold is None:
+            return hosted(run)
+        return hosted(run, partial(watch_for_stalls, run, self._stall_threshold, self.count_stall))
 
     def _begin(self, parent: ChildContext | None) -> Run:
         path = self.name if parent is None else parent.path

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from ._errors import only_says_that_it_ends, to_raise
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable, Coroutine
 
     from ._supervisor_run import Run
 
 
 @asynccontextmanager
-async def hosted(run: Run) -> AsyncGenerator[None, None]:
-    """Run *run* beside the body; leaving it stops the children in order. What comes out is never a group of one."""
+async def hosted(run: Run, *companions: Callable[[], Coroutine[Any, Any, None]]) -> AsyncGenerator[None, None]:
+    """Run *run* beside the body; leaving it stops the children in order. What comes out is never a group of one.
+
+    *companions* run in tasks of their own, and have to end with the run.
+    """
     held = ended = None
     try:
         async with anyio.create_task_group() as host:
             host.start_soon(run.live, name=f"{run.path}: supervisor")
             host.start_soon(run.watch, name=f"{run.path}: watcher")
+            for companion in companions:
+                host.start_soon(companion)
             try:
                 await run.up.wait()
                 with anyio.CancelScope() as run.body_scope:

@@ -269,7 +269,7 @@ class Run:
             case NoteHanging():
                 self._note_hanging(directive, now)
             case Tell(report=report):
-                self._tell(report)
+                self.tell(report)
             case Answer(token=token, value=value):
                 self._reply(token, value, None)
             case Refuse(token=token, error=error):
@@ -305,14 +305,15 @@ class Run:
                 failure = Failure.of(error)
                 forget_traceback(error)
                 id, number = cell.context.id, cell.context.incarnation
-                self._tell(StopFailed(supervisor=self.path, child=id, at=now, incarnation=number, failure=failure))
+                self.tell(StopFailed(supervisor=self.path, child=id, at=now, incarnation=number, failure=failure))
 
     def _note_hanging(self, directive: NoteHanging, now: float) -> None:
         child, incarnation = directive.child, directive.incarnation
         line = self._cells[child].line()
-        self._tell(StopTimedOut(supervisor=self.path, child=child, at=now, incarnation=incarnation, line=line))
+        self.tell(StopTimedOut(supervisor=self.path, child=child, at=now, incarnation=incarnation, line=line))
 
-    def _tell(self, report: Report) -> None:
+    def tell(self, report: Report) -> None:
+        """Give *report* to the observer, and take note of it."""
         if isinstance(report, StopTimedOut | StopFailed):
             self.note_stop_trouble(report)
         elif isinstance(report, ChildRemoved):

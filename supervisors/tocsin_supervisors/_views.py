@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 @final
 @attrs.frozen
 class ChildInfo:
-    """One child as `which_children` shows it. `supervisor` is the nested supervisor, if the child is one."""
+    """One child as `which_children` shows it. `supervisor` is the nested supervisor, if the child is one; `stalls` how
+    often its code, or that of a child below it, blocked the event loop (if a `stall_threshold` watches that)."""
 
     id: str
     kind: Literal["actor", "supervisor"]
@@ -27,6 +28,7 @@ class ChildInfo:
     restarts: int
     last_failure: Failure | None
     supervisor: Nested | None = attrs.field(default=None, repr=False)
+    stalls: int = 0
 
 
 @final
@@ -54,15 +56,15 @@ class TreeNode:
     restarts: int
     last_failure: Failure | None
     children: tuple[TreeNode, ...] = ()
+    stalls: int = 0
 
 
 def info_of(slot: Slot) -> ChildInfo:
     """Show one child."""
     start = slot.spec.start
     nested = start if isinstance(start, Nested) else None
-    return ChildInfo(
-        slot.spec.id, slot.spec.kind, slot.state.value, slot.incarnation, slot.restarts, slot.last_failure, nested
-    )
+    state, failure = slot.state.value, slot.last_failure
+    return ChildInfo(slot.spec.id, slot.spec.kind, state, slot.incarnation, slot.restarts, failure, nested, slot.stalls)
 
 
 def node_of(slot: Slot) -> TreeNode:
@@ -78,6 +80,7 @@ def node_of(slot: Slot) -> TreeNode:
         slot.restarts,
         slot.last_failure,
         below.children if below is not None else (),
+        slot.stalls,
     )
 
 

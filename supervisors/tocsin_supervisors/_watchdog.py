@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, final
 import anyio
 import attrs
 
-from ._backoff import check_number
+from ._checks import check_number
 from ._pulse import Pulse
 from ._stacks import UNKNOWN
 from ._stalls import LoopThread, unseen
@@ -29,7 +29,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tocsin_supervisors")
 
+SHORTEST, LONGEST = 0.05, 3600.0  # seconds; below that the garbage collector, or another process, would be a stall
 PATIENCE = 1.0  # seconds for the thread to end: it needs none, unless a handler of the log holds it
+
+
+def check_stall_threshold(threshold: object, name: str = "stall_threshold") -> None:
+    """Raise `TypeError` or `ValueError` unless *threshold* is seconds that a watchdog may wait."""
+    check_number(name, threshold, at_least=SHORTEST, at_most=LONGEST)
 
 
 @final
@@ -41,8 +47,7 @@ class Watchdog:
     """
 
     def __init__(self, threshold: float, on_stall: Callable[[Stall], object]) -> None:
-        # Not shorter: then the garbage collector, or another process, would count as a stall.
-        check_number("threshold", threshold, at_least=0.05, at_most=3600)
+        check_stall_threshold(threshold, "threshold")
         self._threshold = threshold
         self._on_stall = on_stall
 
