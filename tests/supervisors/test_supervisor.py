@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.supervisors.scripted import AT_ONCE, Crash, Puppet, Record, Theatre, forever, settle
+from tests.supervisors.scripted import AT_ONCE, Crash, Record, Theatre, forever, settle
 from tocsin_supervisors import (
     Backoff,
     ChildContext,
@@ -72,37 +72,6 @@ async def test_a_child_without_a_context_is_stopped_by_cancelling_it() -> None:
     assert record.lines == ["b down", "a down"]
 
 
-POLICIES: list[tuple[RestartPolicy, str, str | None]] = [
-    (RestartPolicy.PERMANENT, "finish", "running"),
-    (RestartPolicy.PERMANENT, "crash", "running"),
-    (RestartPolicy.PERMANENT, "terminate", "stopped"),
-    (RestartPolicy.TRANSIENT, "finish", "finished"),
-    (RestartPolicy.TRANSIENT, "crash", "running"),
-    (RestartPolicy.TRANSIENT, "terminate", "stopped"),
-    (RestartPolicy.TEMPORARY, "finish", None),
-    (RestartPolicy.TEMPORARY, "crash", None),
-    (RestartPolicy.TEMPORARY, "terminate", None),
-]
-
-
-@pytest.mark.parametrize(("policy", "exit", "state"), POLICIES, ids=[f"{p.value}-{e}" for p, e, _ in POLICIES])
-async def test_the_restart_policy_decides_what_follows_an_exit(
-    policy: RestartPolicy, exit: str, state: str | None
-) -> None:
-    theatre = Theatre("a", spec={"restart": policy})
-    async with theatre.supervisor.running() as supervisor:
-        if exit == "finish":
-            theatre["a"].finish()
-        elif exit == "crash":
-            theatre["a"].crash()
-        else:
-            await supervisor.terminate_child("a")
-        await settle()
-        states = {each.id: each.state for each in supervisor.which_children()}
-        assert states == ({} if state is None else {"a": state})
-        assert theatre["a"].incarnation == (2 if state == "running" else 1)
-
-
 async def test_one_for_one_restarts_only_the_child_that_failed() -> None:
     theatre = Theatre("a", "b", "c")
     async with theatre.supervisor.running():
@@ -118,64 +87,6 @@ async def test_one_for_all_stops_the_others_in_reverse_and_starts_all_in_order()
         theatre["b"].crash()
         await settle()
         assert theatre.record.lines == ["b down", "c down", "a down", "a up", "b up", "c up"]
-
-
-async def test_rest_for_one_leaves_the_earlier_children_alone() -> None:
-    theatre = Theatre("ch7", "ch3", "ch10", "ch2", "ch5", strategy=Strategy.REST_FOR_ONE)
-    async with theatre.supervisor.running():
-        theatre.record.lines.clear()
-        theatre["ch10"].crash()
-        await settle()
-        assert theatre.record.lines == ["ch10 down", "ch5 down", "ch2 down", "ch10 up", "ch2 up", "ch5 up"]
-        theatre.record.lines.clear()
-    assert theatre.record.lines == ["ch5 down", "ch2 down", "ch10 down", "ch3 down", "ch7 down"]
-
-
-@pytest.mark.parametrize("strategy", [Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE])
-async def test_a_temporary_bystander_is_not_revived(strategy: Strategy) -> None:
-    record = Record()
-    first, bystander = Puppet(record, "first"), Puppet(record, "bystander")
-    specs = [first.spec(), bystander.spec(restart=RestartPolicy.TEMPORARY)]
-    async with Supervisor(children=specs, strategy=strategy).running() as supervisor:
-        first.finish()
-        await settle()
-        assert [each.id for each in supervisor.which_children()] == ["first"]
-        assert first.incarnation == 2
-
-
-async def test_one_for_all_stops_whom_it_had_restarted_when_another_ones_restart_fails() -> None:
-    theatre = Theatre("a", "b", strategy=Strategy.ONE_FOR_ALL)
-    async with theatre.supervisor.running():
-        theatre["b"].refuses = True
-        theatre.record.lines.clear()
-        theatre["a"].crash()
-        while theatre.record.lines.count("b refuses") < 1:
-            await anyio.lowlevel.checkpoint()
-        theatre["b"].refuses = False
-        await settle()
-        assert theatre.record.lines == ["a down", "b down", "a up", "b refuses", "a down", "a up", "b up"]
-
-
-async def test_rest_for_one_tries_again_only_from_the_child_whose_restart_failed() -> None:
-    theatre = Theatre("a", "b", strategy=Strategy.REST_FOR_ONE)
-    async with theatre.supervisor.running():
-        theatre["b"].refuses = True
-        theatre.record.lines.clear()
-        theatre["a"].crash()
-        while theatre.record.lines.count("b refuses") < 1:
-            await anyio.lowlevel.checkpoint()
-        theatre["b"].refuses = False
-        await settle()
-        assert theatre.record.lines == ["a down", "b down", "a up", "b refuses", "b up"]
-
-
-async def test_two_crashes_in_one_tick_make_one_round_of_one_for_all() -> None:
-    theatre = Theatre("a", "b", "c", strategy=Strategy.ONE_FOR_ALL, intensity=RestartIntensity(1, 60.0))
-    async with theatre.supervisor.running():
-        theatre["a"].crash()
-        theatre["c"].crash()
-        await settle()
-        assert [theatre[id].incarnation for id in "abc"] == [2, 2, 2]
 
 
 async def test_a_restart_waits_for_the_backoff() -> None:
@@ -244,46 +155,6 @@ async def test_a_child_over_its_limit_ends_the_supervisor() -> None:
     assert error.failure is not None
     assert error.failure.message == "a"
     assert theatre["a"].incarnation == 3
-    assert theatre.record.lines[-1] == "b down"
-
-
-async def test_crashes_of_different_children_add_up_to_the_supervisors_limit() -> None:
-    theatre = Theatre("a", "b", "c", intensity=RestartIntensity(2, 5.0))
-
-    async def scene() -> None:
-        async with theatre.supervisor.running():
-            for id, error in zip("abc", (Crash(), ValueError(), KeyError()), strict=True):
-                theatre[id].crash(error)
-                await settle()
-            await anyio.sleep_forever()
-
-    with pytest.raises(RestartIntensityExceeded) as caught:
-        await scene()
-    assert caught.value.of_supervisor
-    assert caught.value.child == "c"
-
-
-async def test_a_restart_exactly_one_period_ago_is_forgotten() -> None:
-    theatre = Theatre("a", spec={"intensity": RestartIntensity(1, 1.0)})
-    async with theatre.supervisor.running():
-        for _ in range(4):
-            theatre["a"].crash()
-            await settle(1.1)
-        assert theatre["a"].incarnation == 5
-
-
-async def test_failing_restarts_use_up_the_intensity() -> None:
-    theatre = Theatre("a", "b", spec={"intensity": RestartIntensity(4, 3600.0)})
-
-    async def scene() -> None:
-        async with theatre.supervisor.running():
-            theatre["a"].refuses = True
-            theatre["a"].crash()
-            await anyio.sleep_forever()
-
-    with pytest.raises(RestartIntensityExceeded):
-        await scene()
-    assert theatre.record.lines.count("a refuses") == 4
     assert theatre.record.lines[-1] == "b down"
 
 

@@ -125,21 +125,6 @@ async def test_terminating_a_child_that_is_down_while_the_supervisor_stops_is_do
         assert theatre.record.lines[-1] == "a down"
 
 
-async def test_a_restart_loop_can_be_ended_by_terminating_the_child() -> None:
-    theatre = Theatre("a", "b", spec={"backoff": Backoff(initial=1.0, jitter=0.0), "intensity": RestartIntensity(100)})
-    async with theatre.supervisor.running() as supervisor:
-        theatre["b"].refuses = True
-        theatre["b"].crash()
-        await settle(2.5)
-        assert theatre.record.lines.count("b refuses") == 1
-        assert theatre.state("b") == "waiting"
-        await supervisor.terminate_child("b")
-        await settle(100.0)
-        assert theatre.record.lines.count("b refuses") == 1
-        theatre["b"].refuses = False
-        await supervisor.restart_child("b")
-
-
 async def test_terminating_a_child_that_is_starting_tells_whoever_had_it_started() -> None:
     async def never_up(context: ChildContext) -> None:
         await anyio.sleep_forever()
@@ -292,17 +277,6 @@ async def test_failures_escalate_to_the_root_and_come_out_ungrouped() -> None:
     assert (cause.supervisor, cause.child) == ("root/branch", "leaf1")
     assert isinstance(cause.__cause__, Crash)
     assert tree.record.lines[-4:] == ["leaf1 down", "leaf2 down", "last down", "first down"]
-
-
-async def test_a_transient_branch_that_gives_up_is_restarted_too() -> None:
-    record = Record()
-    leaf = Puppet(record, "leaf")
-    branch = Supervisor("branch", [leaf.spec(intensity=RestartIntensity.never())])
-    spec = ChildSpec("branch", branch, restart=RestartPolicy.TRANSIENT, backoff=AT_ONCE)
-    async with Supervisor("root", [spec]).running():
-        leaf.crash()
-        await settle()
-        assert leaf.incarnation == 2
 
 
 async def test_a_fatal_error_deep_in_the_tree_ends_all_of_it() -> None:
