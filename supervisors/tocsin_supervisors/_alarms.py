@@ -40,6 +40,10 @@ class Alarms(Generic[K]):
         """Have *key* never due."""
         self._times.pop(key, None)
 
+    def is_set(self, key: K) -> bool:
+        """Tell whether *key* has a time."""
+        return key in self._times
+
     def pop_due(self, now: float) -> K | None:
         """Give and clear the earliest key that is due at *now*."""
         due = self.next_due()

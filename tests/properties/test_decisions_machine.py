@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -11,93 +10,67 @@ import attrs
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from tests.properties.decisions_world import (
+    FAILURE,
+    IDS,
+    INTENSITIES,
+    World,
+    acceptable,
+    lists_of_specs,
+    specs,
+    with_context,
+)
 from tocsin_supervisors import (
-    Backoff,
+    AutoShutdown,
     ChildSpec,
+    ChildState,
     Crashed,
+    Declined,
     Exit,
-    Failure,
     Fatal,
     Finished,
     Options,
     Renewed,
     RestartIntensity,
-    RestartPolicy,
-    RestartScheduled,
     Stopped,
     Strategy,
     Suspended,
 )
 from tocsin_supervisors._decisions import Machine
 from tocsin_supervisors._directives import (
-    Answer,
     Begin,
     CameUp,
-    CancelChild,
     CutAsked,
     DeleteAsked,
-    Directive,
-    End,
-    Ended,
-    Fact,
-    NoteHanging,
+    Hangs,
     Ready,
-    Refuse,
-    RequestStop,
+    ReconfigureAsked,
     RestartAsked,
+    RestartsBelow,
     StartAsked,
-    StartChild,
     StopAsked,
-    Tell,
     TerminateAsked,
     Tick,
     Withdrawn,
 )
+from tocsin_supervisors._rounds import Phase, Round
+from tocsin_supervisors._slots import OURS, Alarm, Slot
 
-FAILURE = Failure.of(ValueError("broken"))
-IDS = st.sampled_from(["a", "b", "c", "d", "e"])
 NUMBERS = st.integers(0, 11)  # of one of those alive
-EXITS = st.sampled_from(["crash", "suspend", "renew", "finish"])
-
-
-async def without_context() -> None: ...
-
-
-async def with_context(context: object) -> None: ...
-
-
-def specs(ids: st.SearchStrategy[str] = IDS) -> st.SearchStrategy[ChildSpec]:
-    return st.builds(
-        ChildSpec,
-        ids,
-        st.sampled_from([with_context, without_context]),
-        restart=st.sampled_from(RestartPolicy),
-        grace_period=st.sampled_from([0.0, 2.0, math.inf]),
-        start_timeout=st.sampled_from([5.0, math.inf]),
-        backoff=st.sampled_from([Backoff.none(), Backoff(initial=1.0, maximum=4.0)]),
-        intensity=st.builds(RestartIntensity, st.integers(0, 8), st.sampled_from([2.0, 20.0])),
-        on_exhausted=st.sampled_from(["escalate", "park"]),
-        stable_after=st.sampled_from([0.0, 3.0]),
-    )
-
-
-@attrs.define
-class Life:
-    """One incarnation in the world outside of the machine."""
-
-    incarnation: int
-    is_up: bool = False
-    is_stopping: bool = False
-    is_cancelled: bool = False
-    hangs: bool = False
+EXITS = st.sampled_from(["crash", "crash", "suspend", "renew", "finish", "decline"])
+CAUSES = {"own": (), "common": ("common",), "two": ("common", "other")}
+LATER = 30  # steps after which the end may come
 
 
 class DecisionsMachine(RuleBasedStateMachine):
     @initialize(
-        children=st.lists(specs(), max_size=4, unique_by=lambda spec: spec.id),
+        children=lists_of_specs(4),
         strategy=st.sampled_from(Strategy),
-        intensity=st.builds(RestartIntensity, st.integers(2, 12), st.just(20.0)),
-        common_cause=st.booleans(),
+        intensity=INTENSITIES,
+        subtree_intensity=st.none() | INTENSITIES,
+        auto_shutdown=st.sampled_from(AutoShutdown),
+        max_children=st.sampled_from([None, 4]),
+        causes=st.sampled_from(sorted(CAUSES)),
         all_come_up=st.booleans(),
     )
     def begin(
@@ -105,177 +78,178 @@ class DecisionsMachine(RuleBasedStateMachine):
         children: list[ChildSpec],
         strategy: Strategy,
         intensity: RestartIntensity,
-        common_cause: bool,
+        subtree_intensity: RestartIntensity | None,
+        auto_shutdown: AutoShutdown,
+        max_children: int | None,
+        causes: str,
         all_come_up: bool,
     ) -> None:
-        self.now = 1000.0
-        self.lives: dict[str, Life] = {}
-        self.last: dict[str, int] = {}
-        self.waiting: set[int] = set()  # tokens of requests without an answer
-        self.starts: dict[int, str] = {}
-        self.restarts: list[float] = []
-        self.intensity = intensity
-        self.strategy = strategy
-        self.common_cause = common_cause
-        self.token = 0
-        self.steps = 0
-        self.is_cut = False
-        self.ended = False
-        self.machine = Machine(
-            "root",
-            children,
-            options=Options(strategy=strategy, intensity=intensity, shutdown_deadline=50.0),
-            random=Random(7),
-            incarnations={},
+        options = Options(
+            strategy=strategy,
+            intensity=intensity,
+            subtree_intensity=subtree_intensity,
+            auto_shutdown=auto_shutdown,
+            max_children=max_children,
+            shutdown_deadline=50.0,
         )
-        self.tell(Begin())
+        self.live(children, options, causes)
         if all_come_up:
             self.all_come_up()
 
-    # ── the world ──
-
-    def tell(self, fact: Fact) -> None:
-        touched: dict[str, set[str]] = {}
-        for directive in self.machine.on(fact, self.now):
-            if isinstance(directive, StartChild):
-                touched.setdefault(directive.spec.id, set()).add("start")
-            elif isinstance(directive, RequestStop | CancelChild | NoteHanging):
-                touched.setdefault(directive.child, set()).add("stop")
-            self.carry_out(directive)
-        assert all(len(kinds) == 1 for kinds in touched.values()), f"started and stopped in one step: {touched}"
-
-    def carry_out(self, directive: Directive) -> None:
-        assert not self.ended, f"{directive} after the end"
-        match directive:
-            case StartChild(spec=spec, incarnation=incarnation):
-                assert not self.machine.is_ending, f"{spec.id} is started although the end has begun"
-                assert spec.id not in self.lives, f"two lives of {spec.id}"
-                assert incarnation > self.last.get(spec.id, 0)
-                self.lives[spec.id] = Life(incarnation)
-                self.last[spec.id] = incarnation
-            case RequestStop():
-                self.stop(directive)
-            case CancelChild(child=child, incarnation=incarnation):
-                life = self.lives[child]
-                assert life.incarnation == incarnation
-                assert life.is_stopping
-                life.is_cancelled = True
-            case NoteHanging(child=child):
-                assert self.lives[child].is_cancelled
-                self.lives[child].hangs = True
-            case Answer(token=token) | Refuse(token=token):
-                assert token in self.waiting, f"request {token} has two answers"
-                self.waiting.remove(token)
-            case End():
-                assert not self.lives
-                self.ended = True
-            case Tell(report=report):
-                if isinstance(report, RestartScheduled):
-                    self.restarts.append(report.at)
-            case _:
-                pass
-
-    def stop(self, directive: RequestStop) -> None:
-        life = self.lives[directive.child]
-        assert life.incarnation == directive.incarnation
-        assert not life.is_stopping, f"{directive.child} is told twice"
-        if self.machine.is_ending and not self.is_cut:
-            order = list(self.machine.children.slots)
-            later = order[order.index(directive.child) + 1 :]
-            assert all(self.lives[id].hangs for id in later if id in self.lives), "not the last one alive"
-        life.is_stopping = True
-
-    def request(self, make: Callable[[int], Any]) -> None:
-        if self.ended:
-            return  # the shell refuses it without asking
-        self.token += 1
-        self.waiting.add(self.token)
-        self.tell(make(self.token))
+    def live(self, children: list[ChildSpec], options: Options, causes: str) -> None:
+        self.causes = CAUSES[causes]
+        self.starts: dict[int, str] = {}  # token → child
+        self.steps = 0
+        self.was_reconfigured = False
+        self.world = World(acceptable(children, options), options)
+        self.world.counts_charges &= causes == "own"
 
     # ── what may happen ──
 
     @rule(seconds=st.sampled_from([0.0, 0.5, 1.0, 2.0, 10.0]))
     def time_passes(self, seconds: float) -> None:
-        target = self.now + seconds
-        while (due := self.machine.next_due()) is not None and due <= target:
-            self.now = max(self.now, due)
-            self.tell(Tick())
-        self.now = target
+        world = self.world
+        target = world.now + seconds
+        while (due := world.machine.next_due()) is not None and due <= target:
+            world.now = max(world.now, due)
+            world.tell(Tick())
+        world.now = target
 
-    def somebody(self, number: int) -> str:
-        return sorted(self.lives)[number % len(self.lives)]
+    @rule(seconds=st.sampled_from([0.3, 2.0, 10.0]))
+    def nobody_can_run_for_a_while(self, seconds: float) -> None:
+        self.world.now += seconds
+        self.world.tell(Tick(late=seconds))
 
-    @precondition(lambda self: self.lives)
+    @precondition(lambda self: self.world.lives)
     @rule(number=NUMBERS)
     def comes_up(self, number: int) -> None:
-        id = self.somebody(number)
-        if not self.lives[id].is_up:
-            self.lives[id].is_up = True
-            self.tell(CameUp(id, self.lives[id].incarnation))
+        id = self.world.somebody(number)
+        if not self.world.lives[id].is_up:
+            self.world.comes_up(id)
 
-    @precondition(lambda self: any(not life.is_up for life in self.lives.values()))
+    @precondition(lambda self: any(not life.is_up for life in self.world.lives.values()))
     @rule()
     def all_come_up(self) -> None:
-        while starting := [id for id, life in self.lives.items() if not life.is_up and not life.is_stopping]:
-            self.comes_up(sorted(self.lives).index(starting[0]))
+        lives = self.world.lives
+        while starting := [id for id, life in lives.items() if not life.is_up and not life.is_stopping]:
+            self.world.comes_up(starting[0])
 
-    @precondition(lambda self: self.lives)
-    @rule(number=NUMBERS, exit=EXITS)
-    def ends_by_itself(self, number: int, exit: str) -> None:
-        id = self.somebody(number)
-        cause = attrs.evolve(FAILURE, type="common" if self.common_cause else f"of {id}")
-        exits: dict[str, Exit] = {"suspend": Suspended(cause), "renew": Renewed(cause), "finish": Finished()}
-        self.end(id, Stopped() if self.lives[id].is_stopping else exits.get(exit, Crashed(cause)))
+    @precondition(lambda self: self.world.lives)
+    @rule(number=NUMBERS, exit=EXITS, cause=st.integers(0, 1))
+    def ends_by_itself(self, number: int, exit: str, cause: int) -> None:
+        id = self.world.somebody(number)
+        life, slot = self.world.lives[id], self.world.machine.children.slots[id]
+        failure = attrs.evolve(FAILURE, type=self.causes[cause % len(self.causes)] if self.causes else f"of {id}")
+        exits: dict[str, Exit] = {
+            "suspend": Suspended(failure),
+            "renew": Renewed(failure),
+            "finish": Finished(),
+            "decline": Declined(failure),
+        }
+        finishes = exit == "finish" and life.is_up and not life.is_stopping
+        self.world.end(id, Stopped() if life.is_stopping else exits.get(exit, Crashed(failure)))
+        if finishes and slot.spec.significant and self.world.options.auto_shutdown is AutoShutdown.ANY_SIGNIFICANT:
+            assert self.world.machine.is_ending
 
-    @precondition(lambda self: any(life.is_stopping for life in self.lives.values()))
+    @precondition(lambda self: len(self.world.lives) > 2 and self.causes)
+    @rule(cause=st.integers(0, 1), suspend=st.booleans(), data=st.data())
+    def many_fail_at_once(self, cause: int, suspend: bool, data: st.DataObject) -> None:
+        failure = attrs.evolve(FAILURE, type=self.causes[cause % len(self.causes)])
+        exit = Suspended(failure) if suspend else Crashed(failure)
+        for id in data.draw(st.permutations(sorted(self.world.lives))):
+            life = self.world.lives.get(id)
+            if life is not None and life.is_up and not life.is_stopping:
+                self.world.end(id, exit)
+
+    @precondition(lambda self: any(life.is_stopping for life in self.world.lives.values()))
     @rule(number=NUMBERS)
     def obeys(self, number: int) -> None:
-        stopping = sorted(id for id, life in self.lives.items() if life.is_stopping)
-        self.end(stopping[number % len(stopping)], Stopped())
+        stopping = sorted(id for id, life in self.world.lives.items() if life.is_stopping)
+        self.world.end(stopping[number % len(stopping)], Stopped())
 
-    def end(self, id: str, exit: Exit) -> None:
-        life = self.lives.pop(id)
-        self.tell(Ended(id, life.incarnation, exit))
+    @precondition(lambda self: any(life.is_stopping and not life.hangs for life in self.world.lives.values()))
+    @rule(number=NUMBERS)
+    def says_itself_that_it_hangs(self, number: int) -> None:
+        stopping = sorted(id for id, life in self.world.lives.items() if life.is_stopping and not life.hangs)
+        id = stopping[number % len(stopping)]
+        self.world.lives[id].hangs = True
+        self.world.tell(Hangs(id, self.world.lives[id].incarnation))
+
+    @precondition(lambda self: self.world.lives)
+    @rule(number=NUMBERS, count=st.sampled_from([1, 1, 1, -1]))
+    def restarts_below(self, number: int, count: int) -> None:
+        id = self.world.somebody(number)
+        self.world.tell(RestartsBelow(id, self.world.lives[id].incarnation, count, FAILURE))
+
+    # ── what may be asked for ──
 
     @rule(spec=specs())
     def start_child(self, spec: ChildSpec) -> None:
-        self.starts[self.token + 1] = spec.id
-        self.request(lambda token: StartAsked(token, spec))
+        self.starts[self.world.token + 1] = spec.id
+        self.world.request(lambda token: StartAsked(token, spec))
 
     @rule(id=IDS)
     def terminate_child(self, id: str) -> None:
-        self.request(lambda token: TerminateAsked(token, id))
+        self.world.request(lambda token: TerminateAsked(token, id))
 
     @rule(id=IDS)
     def restart_child(self, id: str) -> None:
-        self.starts[self.token + 1] = id
-        self.request(lambda token: RestartAsked(token, id))
+        self.starts[self.world.token + 1] = id
+        self.world.request(lambda token: RestartAsked(token, id))
 
     @precondition(lambda self: self.steps % 3 == 0)
     @rule(id=IDS)
     def delete_child(self, id: str) -> None:
-        self.request(lambda token: DeleteAsked(token, id))
+        self.world.request(lambda token: DeleteAsked(token, id))
 
     @precondition(lambda self: self.starts)
     @rule(data=st.data())
     def withdraw(self, data: st.DataObject) -> None:
         token = data.draw(st.sampled_from(sorted(self.starts)))
-        self.waiting.discard(token)
-        before = set(self.waiting)
-        self.waiting.add(token)  # an answer that comes too late is thrown away by the shell
-        self.tell(Withdrawn(token, self.starts.pop(token)))
-        self.waiting = before & self.waiting
+        waiting = self.world.waiting
+        waiting.discard(token)
+        before = set(waiting)
+        waiting.add(token)  # an answer that comes too late is thrown away by the shell
+        self.world.tell(Withdrawn(token, self.starts.pop(token)))
+        self.world.waiting = before & self.world.waiting
 
-    @precondition(lambda self: self.steps > 30 and not self.machine.is_ending)
+    @precondition(lambda self: self.steps % 3 == 0)
+    @rule(
+        changed=lists_of_specs(2),
+        strategy=st.none() | st.sampled_from(Strategy),
+        intensity=st.none() | INTENSITIES,
+        auto_shutdown=st.none() | st.sampled_from(AutoShutdown),
+    )
+    def reconfigure(
+        self,
+        changed: list[ChildSpec],
+        strategy: Strategy | None,
+        intensity: RestartIntensity | None,
+        auto_shutdown: AutoShutdown | None,
+    ) -> None:
+        old = self.world.options
+        options = attrs.evolve(
+            old,
+            strategy=old.strategy if strategy is None or old.template else strategy,
+            intensity=intensity or old.intensity,
+            auto_shutdown=auto_shutdown or old.auto_shutdown,
+        )
+        self.was_reconfigured = True
+        self.world.counts_charges &= options.strategy is Strategy.ONE_FOR_ONE
+        specs = () if options.template else acceptable(changed, options)
+        self.world.request(lambda token: ReconfigureAsked(token, options, specs))
+
+    @precondition(lambda self: self.steps > LATER and not self.world.machine.is_ending)
     @rule(cut=st.booleans())
     def stop_is_asked(self, cut: bool) -> None:
-        self.is_cut = cut
-        self.tell(CutAsked() if cut else StopAsked())
+        if cut:
+            self.world.cut_at = self.world.now
+        self.world.tell(CutAsked() if cut else StopAsked())
 
-    @precondition(lambda self: self.steps > 30 and self.lives)
+    @precondition(lambda self: self.steps > LATER and self.world.lives)
     @rule(number=NUMBERS)
     def fails_fatally(self, number: int) -> None:
-        self.end(self.somebody(number), Fatal(KeyboardInterrupt()))
+        self.world.end(self.world.somebody(number), Fatal(KeyboardInterrupt()))
 
     # ── what holds ──
 
@@ -285,47 +259,116 @@ class DecisionsMachine(RuleBasedStateMachine):
 
     @invariant()
     def slots_agree_with_the_world(self) -> None:
-        slots = self.machine.children.slots
-        assert {id for id, slot in slots.items() if slot.is_alive} == set(self.lives)
-        assert self.machine.children.alive == len(self.lives)
-        for id, life in self.lives.items():
+        slots, lives = self.world.machine.children.slots, self.world.lives
+        assert {id for id, slot in slots.items() if slot.is_alive} == set(lives)
+        assert self.world.machine.children.alive == len(lives)
+        for id, life in lives.items():
             assert slots[id].is_hanging == life.hangs
 
     @invariant()
-    def restarts_stay_below_the_supervisors_limit(self) -> None:
-        if self.strategy is Strategy.ONE_FOR_ONE and not self.common_cause:  # which is charged once
-            recent = [at for at in self.restarts if at > self.now - self.intensity.period]
-            assert len(recent) <= self.intensity.max_restarts
+    def whoever_is_awaited_is_on_its_way(self) -> None:
+        """Nobody waits for ever: it has an alarm, or its turn in the round, or a canary that is on its way itself."""
+        machine: Any = self.world.machine
+        if machine.is_ending:
+            return
+        for id, slot in machine.children.slots.items():
+            if slot.is_awaited and not self.is_due(slot):
+                canary = machine.children.slots.get(machine._restarts.causes.waits_for(id) or "")
+                assert canary is not None, f"{id} waits for nothing"
+                assert self.is_due(canary), f"{id} waits for {canary.spec.id}, which waits for nothing"
+
+    def is_due(self, slot: Slot) -> bool:
+        """Tell whether a child is about to be up, or for long enough, without somebody else being so first."""
+        machine: Any = self.world.machine
+        alarms, round, id = machine.children.alarms, machine._rounds.current, slot.spec.id
+        if slot.is_awaited:
+            return alarms.is_set((id, Alarm.RESTART)) or (round is not None and _has_its_turn(round, id))
+        return slot.is_alive and (slot.state is not ChildState.RUNNING or alarms.is_set((id, Alarm.PROOF)))
 
     @invariant()
-    def whatever_waits_is_waited_for(self) -> None:
-        """Nothing is stuck: who is about to be started has an alarm, or somebody before it has to act first."""
-        if self.machine.is_ending or self.lives:
+    def the_round_goes_on(self) -> None:
+        machine: Any = self.world.machine
+        round: Round | None = machine._rounds.current
+        if round is None:
             return
-        awaited = [id for id, slot in self.machine.children.slots.items() if slot.is_awaited]
-        assert not awaited or self.machine.next_due() is not None, f"{awaited} wait for nothing"
+        states = {id: slot.state for id, slot in machine.children.slots.items()}
+        if round.phase is Phase.STOPPING:
+            assert any(id in self.world.lives for id in (*round.affected, *round.to_stop))
+        elif round.phase is Phase.WAITING:
+            assert machine.children.alarms.is_set((OURS, Alarm.ROUND))
+            assert not any(id in self.world.lives for id in round.affected)
+        else:
+            *later, current = round.to_start
+            assert states[current] in (ChildState.STARTING, ChildState.STOPPING)
+            early = [id for id in later if id in round.affected and id in self.world.lives and id != current]
+            assert not early, f"{early} were started before their turn"
+
+    @invariant()
+    def patience_has_an_end(self) -> None:
+        """What a child may take for its start and its stop is watched, and what is parked for a time comes back."""
+        alarms = self.world.machine.children.alarms
+        for id, slot in self.world.machine.children.slots.items():
+            if slot.state is ChildState.STOPPING and not slot.is_hanging and slot.spec.grace_period < math.inf:
+                assert alarms.is_set((id, Alarm.CANCEL)) or alarms.is_set((id, Alarm.HANGS)) or self.was_reconfigured
+            if self.was_reconfigured or self.world.machine.is_ending:
+                continue
+            if slot.state is ChildState.STARTING and slot.spec.start_timeout < math.inf:
+                assert alarms.is_set((id, Alarm.START_TIMEOUT))
+            if slot.state is ChildState.PARKED and slot.spec.unpark_after < math.inf:
+                assert alarms.is_set((id, Alarm.UNPARK))
 
     def teardown(self) -> None:
         """However it went: asked to stop, it ends, and nobody is left without an answer."""
-        if not hasattr(self, "machine"):
-            return
-        if not self.machine.is_over:
-            self.tell(StopAsked())
+        if not hasattr(self, "world") or not self.world.is_sound:
+            return  # what failed is to be told, not what followed from it
+        world = self.world
+        if not world.machine.is_over:
+            world.tell(StopAsked())
         for _ in range(100):
-            if self.machine.is_over:
+            if world.machine.is_over:
                 break
-            while any(life.is_stopping for life in self.lives.values()):
+            while any(life.is_stopping for life in world.lives.values()):
                 self.obeys(0)
-            due = self.machine.next_due()
-            if due is not None and not self.machine.is_over:
-                self.now = max(self.now, due)
-                self.is_cut = True  # the deadline may be among what is due
-                self.tell(Tick())
-        assert self.ended
-        assert not self.waiting, f"requests without an answer: {self.waiting}"
+            due = world.machine.next_due()
+            if due is not None and not world.machine.is_over:
+                world.now = max(world.now, due)
+                world.tell(Tick())
+        assert world.ended
+        assert not world.waiting, f"requests without an answer: {world.waiting}"
+
+
+def _has_its_turn(round: Round, id: str) -> bool:
+    return id in round.affected and (round.phase is not Phase.STARTING or id in round.to_start)
+
+
+class TemplateMachine(DecisionsMachine):
+    @initialize(
+        strategy=st.just(Strategy.ONE_FOR_ONE),
+        intensity=INTENSITIES,
+        auto_shutdown=st.sampled_from(AutoShutdown),
+        max_children=st.sampled_from([None, 4]),
+        causes=st.sampled_from(sorted(CAUSES)),
+    )
+    def begin(
+        self,
+        strategy: Strategy,
+        intensity: RestartIntensity,
+        auto_shutdown: AutoShutdown,
+        max_children: int | None,
+        causes: str,
+    ) -> None:
+        options = Options(
+            intensity=intensity,
+            auto_shutdown=auto_shutdown,
+            max_children=max_children,
+            shutdown_deadline=50.0,
+            template=lambda: ChildSpec("never called here", with_context),
+        )
+        self.live([], options, causes)
 
 
 TestDecisionsMachine = DecisionsMachine.TestCase
+TestTemplateMachine = TemplateMachine.TestCase
 
 
 def test_the_initial_start_is_ready_when_all_are_up() -> None:
