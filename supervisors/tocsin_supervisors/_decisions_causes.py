@@ -56,13 +56,14 @@ class Causes:
         is_due = slot is not None and slot.is_awaited and not self._outbreaks.is_held(id)
         return is_due or (slot is not None and slot.state is ChildState.STARTING)
 
-    def ruling(self, slot: Slot, exit: Exit) -> Ruling:
-        """Say what part *slot* plays among those failing of the same cause, and hold those recognised with it."""
+    def ruling(self, slot: Slot, exit: Exit, *, is_charged: bool) -> Ruling:
+        """Say what part *slot* plays among those failing of the same cause, and hold those recognised with it.
+        *is_charged*: to the supervisor, unless it is held."""
         cause = cause_of(exit)
         if cause is None or not self._rounds.restarts_alone:
             return Ruling(Role.ALONE)
         children = self._children
-        ruling = self._outbreaks.failed(slot.spec.id, cause, children.now)
+        ruling = self._outbreaks.failed(slot.spec.id, cause, children.now, is_charged=is_charged)
         for id in ruling.joined:
             joined = children.slots.get(id)
             if joined is not None and joined.is_awaited:
@@ -102,13 +103,17 @@ class Causes:
         for canary in self._outbreaks.canaries():
             slot = self._children.slots.get(canary)
             if slot is None or not (slot.is_alive or slot.is_awaited):
-                for id in self._outbreaks.lost(canary):
+                for id in self._outbreaks.lost(canary, self._is_waiting):
                     self._start_held(id, 0.0)
+
+    def _is_waiting(self, id: str) -> bool:
+        slot = self._children.slots.get(id)
+        return slot is not None and slot.is_awaited
 
     def _start_held(self, id: str, delay: float) -> None:
         children = self._children
-        slot = children.slots.get(id)
-        if slot is not None and slot.is_awaited:
+        if self._is_waiting(id):
+            slot = children.slots[id]
             children.tell(RestartScheduled(**children.record(slot), delay=delay, restarts=slot.restarts))
             self._rounds.restart_alone(slot, delay)
 

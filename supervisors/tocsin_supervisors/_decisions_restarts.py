@@ -80,14 +80,12 @@ class Restarts:
         Suspensions pace themselves: an outage under many children must not use up what is meant for crashes. What
         joins a round, or an outbreak, is part of a failure that was charged already.
         """
-        joins_round = self._rounds.may_join(slot)  # asked first: being held changes the state
-        ruling = self.causes.ruling(slot, exit)
+        is_charged = not isinstance(exit, Suspended) and not self._rounds.may_join(slot)
+        ruling = self.causes.ruling(slot, exit, is_charged=is_charged)
         is_held = ruling.role is Role.HELD
-        if isinstance(exit, Suspended):
-            return is_held, None
-        if ruling.joined:
-            self._forgive(len(ruling.joined))
-        if joins_round or is_held:
+        if ruling.forgiven:
+            self._forgive(ruling.forgiven)
+        if is_held or not is_charged:
             return is_held, None
         # Rows are of one child's lives; over many children they would mean nothing.
         exceeded = self._history.charge(self._children.now, self._children.options.intensity, consecutive=False)

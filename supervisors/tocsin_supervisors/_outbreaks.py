@@ -9,16 +9,20 @@ that one in the same way, and from the first. The canary has proved itself when 
 the held ones are started, spread over `SPREAD` seconds. A canary that is gone is replaced by one that was held.
 
 A canary is never held itself, of whatever cause it fails, and who is held is never made a canary for others: else two
-could wait for each other for ever.
+could wait for each other for ever. Who has been started meanwhile, or is not to be, is not held any more, and is no
+canary for those who are.
 """
 
 from __future__ import annotations
 
 import enum
 from collections import deque
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MANY = 3  # two may be chance
 AT_ONCE = 1.0  # seconds
@@ -42,12 +46,14 @@ class Role(enum.Enum):
 class Ruling:
     """What follows from one failure.
 
-    `canary` is whom the others wait for; `joined` had failed before, and are held from now on.
+    `canary` is whom the others wait for; `joined` had failed before, and are held from now on. `forgiven`: how many of
+    these had been charged for what turns out to be part of one failure.
     """
 
     role: Role
     canary: str = ""
     joined: tuple[str, ...] = ()
+    forgiven: int = 0
 
 
 @final
@@ -67,32 +73,39 @@ class Outbreaks:
 
     def __init__(self) -> None:
         self._current: dict[str, Outbreak] = {}  # by cause
-        self._recent: deque[tuple[float, str, str]] = deque(maxlen=_REMEMBERED)  # time, child, cause; oldest first
+        # time, child, cause, whether it is charged; oldest first
+        self._recent: deque[tuple[float, str, str, bool]] = deque(maxlen=_REMEMBERED)
 
-    def failed(self, child: str, cause: str, now: float) -> Ruling:
-        """Take note that *child* failed of *cause* at *now*, and say what part it plays."""
+    def failed(self, child: str, cause: str, now: float, *, is_charged: bool = True) -> Ruling:
+        """Take note that *child* failed of *cause* at *now*, and say what part it plays. *is_charged*: to the
+        supervisor, unless it is held."""
+        self.let_go(child)
         if self.is_canary(child):
             return Ruling(Role.CANARY, child)
         outbreak = self._current.get(cause)
         if outbreak is None:
-            return self._perhaps_new(child, cause, now)
+            return self._perhaps_new(child, cause, now, is_charged)
         outbreak.held[child] = None
         return Ruling(Role.HELD, outbreak.canary)
 
-    def _perhaps_new(self, child: str, cause: str, now: float) -> Ruling:
-        self._recent.append((now, child, cause))
-        while self._recent[0][0] <= now - AT_ONCE:
-            self._recent.popleft()
-        alike = dict.fromkeys(who for _, who, why in self._recent if why == cause)
+    def _perhaps_new(self, child: str, cause: str, now: float, is_charged: bool) -> Ruling:
+        recent = self._recent
+        recent.append((now, child, cause, is_charged))
+        while recent[0][0] <= now - AT_ONCE:
+            recent.popleft()
+        alike = {who: charged for _, who, why, charged in recent if why == cause}
         if len(alike) < MANY:
             return Ruling(Role.ALONE)
+        self._recent = deque((each for each in recent if each[2] != cause), _REMEMBERED)  # these have been judged
         canary, *others = (who for who in alike if not self.is_held(who) and not self.is_canary(who))
         self._current[cause] = Outbreak(canary, dict.fromkeys(others))
         role = Role.CANARY if child == canary else Role.HELD
-        return Ruling(role, canary, tuple(other for other in others if other != child))
+        joined = tuple(other for other in others if other != child)
+        return Ruling(role, canary, joined, sum(alike[each] for each in joined))
 
     def wait_for(self, needed: str, cause: str, child: str) -> None:
         """Have *child* held until *needed*, which it cannot work without, has proved itself."""
+        self.let_go(child)
         self._current.setdefault(cause, Outbreak(needed)).held[child] = None
 
     def is_canary(self, child: str) -> bool:
@@ -121,16 +134,18 @@ class Outbreaks:
         over = [cause for cause, outbreak in self._current.items() if outbreak.canary == canary]
         return [held for cause in over for held in self._current.pop(cause).held]
 
-    def lost(self, canary: str) -> list[str]:
-        """Give each outbreak of *canary*, which is gone, another one out of those held; give the new canaries."""
+    def lost(self, canary: str, is_waiting: Callable[[str], bool]) -> list[str]:
+        """Give each outbreak of *canary*, which is gone, another one out of those held that are still waiting; give the
+        new canaries."""
         chosen: list[str] = []
         for cause, outbreak in list(self._current.items()):
             if outbreak.canary != canary:
                 continue
-            if not outbreak.held:
+            waiting = [id for id in outbreak.held if is_waiting(id)]
+            if not waiting:
                 del self._current[cause]
                 continue
-            outbreak.canary = next(iter(outbreak.held))
-            del outbreak.held[outbreak.canary]
+            outbreak.canary = waiting[0]
+            outbreak.held = dict.fromkeys(waiting[1:])
             chosen.append(outbreak.canary)
         return chosen

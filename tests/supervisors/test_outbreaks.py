@@ -25,6 +25,11 @@ from tocsin_supervisors._reports import Report
 DOWN = "builtins.ConnectionError"
 
 
+def anybody(child: str) -> bool:
+    """Tell that a child still waits."""
+    return True
+
+
 # ── who plays which part ──
 
 
@@ -76,7 +81,7 @@ def test_a_canary_that_is_lost_is_replaced_by_the_longest_held() -> None:
     outbreaks = Outbreaks()
     for child in "abcd":
         outbreaks.failed(child, DOWN, 0.0)
-    assert outbreaks.lost("a") == ["b"]
+    assert outbreaks.lost("a", anybody) == ["b"]
     assert outbreaks.proved("b") == ["c", "d"]
 
 
@@ -86,7 +91,7 @@ def test_an_outbreak_whose_last_child_is_lost_is_over() -> None:
         outbreaks.failed(child, DOWN, 0.0)
     outbreaks.let_go("b")
     outbreaks.let_go("c")
-    assert outbreaks.lost("a") == []
+    assert outbreaks.lost("a", anybody) == []
     assert outbreaks.canaries() == []
 
 
@@ -96,7 +101,7 @@ def test_losing_the_canary_of_one_outbreak_leaves_others_alone() -> None:
         outbreaks.failed(child, DOWN, 0.0)
     for child in "xyz":
         outbreaks.failed(child, "builtins.OSError", 0.0)
-    assert outbreaks.lost("x") == ["y"]
+    assert outbreaks.lost("x", anybody) == ["y"]
     assert outbreaks.canaries() == ["a", "y"]
 
 
