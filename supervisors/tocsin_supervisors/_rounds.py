@@ -157,6 +157,11 @@ class Rounds:
 
     def _begin(self, slot: Slot, due: float) -> None:
         children, round = self._children, self.current
+        if round is not None and self.may_join(slot):
+            # It is part of the round, and so is whoever the strategy says: to find out anew at each of many failures
+            # would cost their number squared, and would bring back who was terminated meanwhile.
+            round.due = max(round.due, due)
+            return
         order = list(children.slots)
         ids = children.options.strategy.affected(order, slot.spec.id)
         if round is not None and round.phase is Phase.STOPPING:

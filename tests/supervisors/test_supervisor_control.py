@@ -156,6 +156,24 @@ async def test_terminating_a_member_of_a_group_restart_takes_it_out() -> None:
         assert [theatre.state(id) for id in "abc"] == ["running", "stopped", "running"]
 
 
+async def test_a_member_of_a_group_restart_that_was_terminated_stays_down_also_when_another_one_fails() -> None:
+    theatre = Theatre("a", "b", "c", "d", strategy=Strategy.ONE_FOR_ALL, cleanup=1.0)
+    async with theatre.supervisor.running() as supervisor:
+        theatre["a"].crash()
+        await settle()
+        assert [theatre.state(id) for id in "abcd"] == ["waiting", "running", "running", "stopping"]
+        with anyio.move_on_after(0.1):
+            await supervisor.terminate_child("c")
+        theatre["b"].crash()
+        await settle(10.0)
+        assert [(theatre.state(id), theatre.incarnation(id)) for id in "abcd"] == [
+            ("running", 2),
+            ("running", 2),
+            ("stopped", 1),
+            ("running", 2),
+        ]
+
+
 async def test_a_child_started_during_a_group_restart_takes_the_last_turn() -> None:
     theatre = Theatre("a", "b", strategy=Strategy.ONE_FOR_ALL, spec={"backoff": Backoff(initial=5.0, jitter=0.0)})
     late = Puppet(theatre.record, "late")
