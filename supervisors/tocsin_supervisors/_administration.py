@@ -242,13 +242,21 @@ class Administered(Nested):
     def _slot(self, child: str | ChildRef) -> Slot:
         is_strange = isinstance(child, ChildRef) and not child.is_of(self)
         id = child.id if isinstance(child, ChildRef) else child
-        slot = None if is_strange else next((each for each in self._slots() if each.spec.id == id), None)
+        slot = None if is_strange else self._slot_of(id)
         if slot is None:
             raise ChildNotFound(self.name, id)
         return slot
 
+    def _slot_of(self, id: str) -> Slot | None:
+        if self._run is not None:
+            return self._run.machine.children.slots.get(id)
+        spec = self._declaration.specs.get(id)
+        return None if spec is None else self._resting(spec)
+
     def _slots(self) -> list[Slot]:
         if self._run is not None:
             return list(self._run.machine.children.slots.values())
-        specs = self._declaration.specs.values()
-        return [Slot(spec, ChildState.STOPPED, self._incarnations.get(spec.id, 0)) for spec in specs]
+        return [self._resting(spec) for spec in self._declaration.specs.values()]
+
+    def _resting(self, spec: ChildSpec) -> Slot:
+        return Slot(spec, ChildState.STOPPED, self._incarnations.get(spec.id, 0))
