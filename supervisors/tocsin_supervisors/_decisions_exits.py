@@ -100,9 +100,7 @@ class Aftermath:
         self._leave_down(slot)
         if not slot.spec.significant or children.options.auto_shutdown is AutoShutdown.NEVER:
             return None
-        if children.options.auto_shutdown is AutoShutdown.ALL_SIGNIFICANT and any(
-            map(_counts, children.slots.values())
-        ):
+        if children.options.auto_shutdown is AutoShutdown.ALL_SIGNIFICANT and _any_counts(children.slots):
             return None
         children.tell(SupervisorFinished(**children.record(slot)))
         return Ending(None)
@@ -147,6 +145,12 @@ class Aftermath:
         slot.starter = None
         if slot.is_new or not self._children.keeps(slot):
             self._children.forget(slot)
+
+
+def _any_counts(slots: dict[str, Slot]) -> bool:
+    # From both ends: thousands that end in the order of their start, or in reverse, would be passed over each time.
+    both_ways = zip(slots.values(), reversed(slots.values()), strict=True)
+    return any(_counts(first) or _counts(last) for first, last in both_ways)
 
 
 def _counts(slot: Slot) -> bool:
