@@ -249,11 +249,13 @@ async def test_O44_the_spec_of_any_other_child_is_kept(policy: RestartPolicy, st
         assert (theatre.state("a"), theatre.incarnation("a")) == ("running", 2)
 
 
-async def test_O41_a_temporary_child_is_not_renewed_either() -> None:
+async def test_O41_a_temporary_child_that_is_not_kept_is_not_renewed_either() -> None:
     """Ours: what it was started with has been let go, so nothing is left to start it with."""
-    theatre = Arena("a", "b", spec={"restart": TEMPORARY})
+    theatre = Arena("b")
+    child = Mortal(theatre.record, "a")
     async with theatre.supervisor.running() as supervisor:
-        theatre["a"].crash(RenewChild("fresh"))
+        await supervisor.start_child(child.spec(restart=TEMPORARY))
+        child.crash(RenewChild("fresh"))
         await settle()
         assert theatre.record.told("a") == ["ChildStarted", "ChildRenewed", "ChildRemoved"]
         assert [(each.id, each.incarnation) for each in supervisor.which_children()] == [("b", 1)]
