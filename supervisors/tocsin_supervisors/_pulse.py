@@ -6,7 +6,7 @@ Rules:
   when who looked finds the loop in somebody's code, not waiting in its selector.
 * The next beat ends the stall and tells its length. Between two beats there is at most one.
 * A process that was suspended, or starved of the processor, has stalled nobody. Then who looks is late as well, and the
-  process has done no work meanwhile: the time is forgiven, and counted anew from there.
+  process has done no work meanwhile: the time is forgiven, and the loop has one period to beat.
 * Who looks is late, too, when code of C held the interpreter, but then the process has worked. If it was so late
   that the loop has beaten before, the work alone proves that there was a stall.
 * Work is processor time, not a share of the time that passed: between two beats a loop that turns cannot do more than
@@ -74,7 +74,8 @@ class Pulse:
         if self._stalled == self._beats or now - self._beaten < self.threshold:
             return None
         if now - self._planned > self.threshold * LATE and not self._has_worked(worked):
-            self._beaten, self._worked = now, worked
+            # As if it had last beaten when it should have: a loop that only slept beats in no time now.
+            self._beaten, self._worked = now - self.period, worked
             return None
         return Suspicion(self._beats, now - self._beaten)
 

@@ -202,7 +202,7 @@ async def test_a_stall_has_the_seconds_that_the_loop_did_not_turn(log: Collected
 async def test_stalls_one_after_the_other_are_told_one_by_one(log: Collected) -> None:
     async with watched() as stalls:
         for _ in range(3):
-            block(1.5 * THRESHOLD)
+            block()
             await anyio.sleep(THRESHOLD * 0.75)  # until it has beaten
     assert len(stalls) == len(log.lines) == 3
 
@@ -343,7 +343,7 @@ async def test_what_those_who_are_told_raise_is_logged_and_changes_nothing(
         group.start_soon(Watchdog(THRESHOLD, tell).run)
         for _ in range(2):
             await anyio.sleep(0.01)
-            block(1.5 * THRESHOLD)
+            block()
             await anyio.sleep(THRESHOLD * 0.75)
         group.cancel_scope.cancel()
     assert len(stalls) == 2
@@ -379,7 +379,7 @@ async def test_a_broken_handler_of_the_log_harms_nobody() -> None:
     with handled_by(Broken()):
         async with watched() as stalls:
             for _ in range(2):
-                block(1.5 * THRESHOLD)
+                block()
                 await anyio.sleep(THRESHOLD * 0.75)
     assert len(stalls) == 2
 
