@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from tocsin_supervisors._failures import leaves_of
+
 from ._lifecycle import Phase
 from ._run import Run
 from ._stopping import Stopper
+from .exceptions import BusClosed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -44,7 +47,7 @@ async def lifetime(bus: EventBus, *, drain_timeout: float, shutdown_deadline: fl
                 stopper.request(drain_timeout)
                 await stopper.stopped()
         except BaseException as error:  # raised again below, outside of the group that would wrap it
-            failure = error
+            failure = _why(error, bus.name)
         finally:
             stopper.finish(run.root.stop_report)
             _end_helpers(run, helpers)
@@ -53,6 +56,15 @@ async def lifetime(bus: EventBus, *, drain_timeout: float, shutdown_deadline: fl
             raise failure
         finally:
             del failure
+
+
+def _why(error: BaseException, bus: str) -> BaseException:
+    """Take out of *error* why the tree has ended, if the body only says that it was refused because of that."""
+    if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 2:
+        of_body, of_tree = error.exceptions  # see `to_raise` in tocsin_supervisors
+        if all(isinstance(leaf, BusClosed) and leaf.bus == bus for leaf in leaves_of(of_body)):
+            return of_tree
+    return error
 
 
 def _start_helpers(host: anyio.abc.TaskGroup, run: Run, stopper: Stopper) -> list[anyio.CancelScope]:

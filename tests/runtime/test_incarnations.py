@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
+from tests.cancelling import cancelled_by_a_stranger
 from tests.runtime.failing import (
     ONCE,
     MakeBus,
@@ -697,3 +698,31 @@ async def test_an_actor_that_had_finished_can_be_restarted_by_hand(make_bus: Mak
         assert (await bus.publish(1)).matched == ()
         await bus.subscriptions["subject"].restart()
         assert await outcome_of(bus, 1) == Handled()
+
+
+@pytest.mark.parametrize("error", [RestartIntensityExceeded, SystemExit])
+async def test_a_body_that_publishes_while_the_tree_ends_raises_why_it_ends(
+    make_bus: MakeBus, error: type[BaseException]
+) -> None:
+    bus = make_bus()
+
+    @bus.subscriber(int, name="slow to stop")
+    async def slow(number: int) -> None:
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(2.0)
+
+    @bus.subscriber(str, name="subject", retry=ONCE, intensity=RestartIntensity.never())
+    async def subject(text: str) -> None:
+        if error is SystemExit:
+            raise SystemExit(3)
+        await cancelled_by_a_stranger()
+
+    async def scene() -> None:
+        async with bus.running():
+            await bus.publish(1)
+            while True:
+                await bus.publish("text")
+                await anyio.sleep(0.1)
+
+    with pytest.raises(error):
+        await scene()
