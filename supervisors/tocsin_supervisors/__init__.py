@@ -28,6 +28,7 @@ from ._dead_letters import DeadLetterSink as DeadLetterSink
 from ._dead_letters import DeathCount as DeathCount
 from ._dead_letters import FirstDeath as FirstDeath
 from ._declaration import check_specs as check_specs
+from ._describe import describe as describe
 from ._exits import Crashed as Crashed
 from ._exits import Declined as Declined
 from ._exits import DeclineStart as DeclineStart
