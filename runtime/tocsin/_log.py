@@ -1,8 +1,8 @@
 """What the bus writes to `logging`, under the name "tocsin": text from events is escaped, a flood is throttled, a
 broken handler of the log harms nobody.
 
-Every record has the fields `bus`, `actor`, `event_id` and `correlation_id` where they apply, for formatters and
-structured logging.
+Every record has the fields `bus`, `actor`, `event_id`, `correlation_id` and `report` (the class of a lifecycle report)
+where they apply, for formatters and structured logging.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import tocsin_supervisors as supervision
 from tocsin_supervisors import Allowed, DeadLetter, DeadLetterRefused, Failure, LogThrottle, safe_text
+from tocsin_supervisors._describe import headline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,37 +71,31 @@ class BusLog:
 
     def stop_error(self, actor: Actor, failure: Failure) -> None:
         """Tell of an error that was raised while an actor was being stopped."""
-        self._failed(actor.name, "raised while stopping", failure)
+        message = safe_text(failure.message)
+        self._write(
+            logging.ERROR, "%s raised while stopping: %s: %s", actor.name, failure.type, message, actor=actor.name
+        )
 
     def lifecycle(self, report: supervision.Report) -> None:
         """Tell of what supervisors did, as loudly as it matters."""
         match report:
-            case supervision.ChildCrashed(child=child, failure=failure):
-                self._failed(child, "crashed", failure)
-            case supervision.ChildStartFailed(child=child, failure=failure):
-                self._failed(child, "did not start", failure)
-            case supervision.ChildSuspended(child=child, failure=failure):
-                text = safe_text("; ".join((failure.message, *failure.causes)))
-                self._write(logging.ERROR, "%s is suspended: %s", child, text, actor=child)
-            case supervision.ChildParked(child=child):
-                self._write(logging.CRITICAL, "%s is parked: its restart intensity was exceeded", child, actor=child)
-            case supervision.SupervisorGaveUp(supervisor=supervisor, child=child):
-                self._write(logging.CRITICAL, "supervisor %s gives up because of %s", supervisor, child, actor=child)
-            case supervision.LoopStalled(child=child, seconds=seconds, line=line):
-                text = "the event loop did not turn for %.2f s: %s blocked it at %s"
-                self._write(logging.ERROR, text, seconds, child or "code of no actor", line, actor=child)
-            case supervision.StopTimedOut(child=child, line=line):
-                self._write(logging.ERROR, "%s does not stop; it is stuck at %s", child, line, actor=child)
+            case supervision.ChildParked() | supervision.SupervisorGaveUp():
+                level = logging.CRITICAL
+            case (
+                supervision.ChildCrashed()
+                | supervision.ChildStartFailed()
+                | supervision.ChildSuspended()
+                | supervision.StopTimedOut()
+                | supervision.LoopStalled()
+            ):
+                level = logging.ERROR
             case _:
-                pass
+                return
+        self._write(level, "%s", headline(report), actor=report.child, report=type(report).__name__)
 
     def forget(self, name: str) -> None:
         """Let go of what is kept about a subscription that has ended: there may be any number of them."""
         self._throttles.pop(name, None)
-
-    def _failed(self, name: str, what: str, failure: Failure) -> None:
-        message = safe_text(failure.message)
-        self._write(logging.ERROR, "%s %s: %s: %s", name, what, failure.type, message, actor=name)
 
     def _write(self, level: int, text: str, *values: object, **fields: object) -> None:
         # A filter or handler of the user's log may raise: the log must not decide about deliveries.

@@ -124,6 +124,7 @@ async def test_crashes_suspensions_and_parked_actors_are_told_as_loudly_as_they_
     assert [level for level, _ in told] == ["ERROR", "ERROR", "CRITICAL"]
     assert told[0][1].startswith("fail is suspended: fail is sick")
     assert told[2][1] == "fail is parked: its restart intensity was exceeded"
+    assert [vars(record)["report"] for record in caplog.records] == ["ChildSuspended", "ChildSuspended", "ChildParked"]
 
 
 async def test_an_actor_that_does_not_start_is_told(make_bus: MakeBus, caplog: pytest.LogCaptureFixture) -> None:
