@@ -66,9 +66,26 @@ class JumpingEventLoop(asyncio.SelectorEventLoop):
         self._jumping = JumpingSelector()
         super().__init__(self._jumping)
 
+    def block(self, seconds: float) -> None:
+        """Let time pass within the current step of the loop."""
+        self._jumping.jumped += seconds
+
     def time(self) -> float:
         # Of real time nothing is added: how long a step takes on this machine must not decide a test.
         return self._jumping.jumped
+
+
+def block_the_loop(seconds: float) -> None:
+    """Let time pass in which nobody can run, as if the task that calls this computed for so long without awaiting."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        clock = trio.lowlevel.current_clock()
+        assert isinstance(clock, MockClock)
+        clock.jump(seconds)
+    else:
+        assert isinstance(loop, JumpingEventLoop)
+        loop.block(seconds)
 
 
 class DeadlockWatch(trio.abc.Instrument):

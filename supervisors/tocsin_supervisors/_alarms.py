@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar, final
 
 K = TypeVar("K", bound=Hashable)
@@ -17,20 +17,26 @@ class Alarms(Generic[K]):
     """At most one time per key. Setting and clearing cost O(log n), so that thousands of children may wait at once.
 
     Memory follows the number of keys that are set, not how often they were.
+
+    *is_patience* tells the keys that are about how long somebody may take for something.
     """
 
-    __slots__ = ("_heap", "_number", "_times")
+    __slots__ = ("_heap", "_is_patience", "_number", "_patience", "_times")
 
-    def __init__(self) -> None:
+    def __init__(self, is_patience: Callable[[K], bool]) -> None:
+        self._is_patience = is_patience
+        self._patience: dict[K, None] = {}  # those of the keys that are, as long as they have a time
         self._times: dict[K, tuple[float, int]] = {}  # key → its entry in the heap; entries not named here are void
         self._heap: list[tuple[float, int, K]] = []  # the number is unique, so keys are never compared
         self._number = 0
 
     def set(self, key: K, when: float) -> None:
         """Have *key* due at *when*, instead of any time it had before; never if that is infinite."""
-        self._times.pop(key, None)
+        self.clear(key)
         if when == math.inf:
             return
+        if self._is_patience(key):
+            self._patience[key] = None
         self._number += 1
         self._times[key] = (when, self._number)
         heapq.heappush(self._heap, (when, self._number, key))
@@ -39,10 +45,25 @@ class Alarms(Generic[K]):
     def clear(self, key: K) -> None:
         """Have *key* never due."""
         self._times.pop(key, None)
+        self._patience.pop(key, None)
 
     def is_set(self, key: K) -> bool:
         """Tell whether *key* has a time."""
         return key in self._times
+
+    @property
+    def has_patience(self) -> bool:
+        """True while any key with a time is about somebody's patience."""
+        return bool(self._patience)
+
+    @property
+    def patience(self) -> tuple[K, ...]:
+        """The keys with a time that are about somebody's patience, in the order of their setting."""
+        return tuple(self._patience)
+
+    def put_off(self, key: K, seconds: float) -> None:
+        """Have *key*, which has a time, due so much later."""
+        self.set(key, self._times[key][0] + seconds)
 
     def pop_due(self, now: float) -> K | None:
         """Give and clear the earliest key that is due at *now*."""
@@ -50,7 +71,7 @@ class Alarms(Generic[K]):
         if due is None or due > now:
             return None
         key = heapq.heappop(self._heap)[2]
-        del self._times[key]
+        self.clear(key)
         return key
 
     def next_due(self) -> float | None:

@@ -28,11 +28,14 @@ The rules, in the order in which they win:
 9. A significant child that ended by itself, and is not restarted, ends the supervisor without an error, as
    `auto_shutdown` says. One that was stopped, alone or in a round, has not ended by itself.
 10. Children of a template come in no order: they are stopped all at once, and forgotten when they are down.
-11. Time in which nobody could run is not charged to a child: what it may take for its start or stop is prolonged by it,
-   once in each step. The deadline of the whole stop is not, since that is a promise to the operator.
+11. Time in which nobody could run is not held against a child: what it may take for its start or stop is prolonged by
+   it, ten times at most in each of these steps. The deadline of the whole stop is not, since that is a promise to the
+   operator.
 
 How it works: `on` enters the fact into the slots, then `_advance` looks at what is in progress (the end, or the
-round) and asks for its next step. What is to happen later is an alarm; `Tick` handles the ones that are due.
+round) and asks for its next step. What is to happen later is an alarm; `Tick` handles the ones that are due. While
+somebody's time is measured a `Tick` is wanted every quarter of a second: one that comes late tells that the event loop
+was blocked, also when no alarm was due meanwhile.
 """
 
 from __future__ import annotations
@@ -62,7 +65,7 @@ from ._directives import (
 )
 from ._reports import ChildStarted, SupervisorStopping
 from ._rounds import Rounds
-from ._slots import OURS, PATIENCE, Alarm
+from ._slots import OURS, REPRIEVES, Alarm
 from .exceptions import SupervisorNotRunning
 
 if TYPE_CHECKING:
@@ -74,7 +77,8 @@ if TYPE_CHECKING:
     from ._options import Options
     from ._slots import AlarmKey, Slot
 
-LATE = 0.25  # seconds after which what is due is noticed that mean that the event loop was blocked
+PULSE = 0.25  # seconds from one look at the clock to the next while somebody's time is measured
+LATE = 0.25  # seconds by which such a look is late that mean that the event loop was blocked
 
 
 @final
@@ -107,13 +111,17 @@ class Machine:
 
     def next_due(self) -> float | None:
         """Give the time at which the machine wants a `Tick`, if any."""
-        return None if self.is_over else self.children.alarms.next_due()
+        alarms = self.children.alarms
+        due = None if self.is_over else alarms.next_due()
+        return min(due, self.children.now + PULSE) if due is not None and alarms.has_patience else due
 
     def on(self, fact: Fact, now: float) -> list[Directive]:
         """Take note of *fact*, which happened at *now*, and give what is to be done about it, in order."""
         children = self.children
-        children.now = now
+        before, children.now = children.now, now
         if not self.is_over:
+            if isinstance(fact, Tick) and fact.late > LATE:
+                self._give_back(now - before)
             self._enter(fact)
             if not self.is_ending:
                 self._restarts.causes.replace_lost_canaries()
@@ -143,8 +151,8 @@ class Machine:
                 self._begin_end(error)
             case RestartsBelow():
                 self._restarted_below(fact)
-            case Tick(late=late):
-                self._tick(late)
+            case Tick():
+                self._tick()
             case _:
                 self._requested(fact)
 
@@ -178,19 +186,19 @@ class Machine:
         elif not isinstance(request, Withdrawn):
             children.refuse(request.token, SupervisorNotRunning(children.path, "stopping"))
 
-    def _tick(self, late: float) -> None:
-        while (key := self.children.alarms.pop_due(self.children.now)) is not None:
-            if late <= LATE or not self._gives_time(key, late):
-                self._alarm(key)
+    def _give_back(self, lost: float) -> None:
+        """Put off whatever measures somebody's time: nobody has been able to run since the machine was last told
+        anything, or a quarter of a second later."""
+        children = self.children
+        for key in children.alarms.patience:
+            slot = children.slots[key[0]]
+            if slot.reprieves < REPRIEVES:
+                slot.reprieves += 1
+                children.alarms.put_off(key, lost)
 
-    def _gives_time(self, key: AlarmKey, late: float) -> bool:
-        """Put an alarm off, once, by the time in which nobody could run."""
-        id, alarm = key
-        if alarm not in PATIENCE or (slot := self.children.slots[id]).was_given_time:
-            return False
-        slot.was_given_time = True
-        self.children.alarms.set(key, self.children.now + late)
-        return True
+    def _tick(self) -> None:
+        while (key := self.children.alarms.pop_due(self.children.now)) is not None:
+            self._alarm(key)
 
     def _alarm(self, key: AlarmKey) -> None:
         id, alarm = key

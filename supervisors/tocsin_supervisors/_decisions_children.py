@@ -9,7 +9,7 @@ from ._children import ChildState, without_start
 from ._directives import Answer, CancelChild, NoteHanging, Refuse, RequestStop, StartChild, Tell
 from ._policies import RestartPolicy
 from ._reports import ChildRemoved
-from ._slots import HANGS_AFTER, Alarm, Slot
+from ._slots import HANGS_AFTER, Alarm, Slot, is_patience
 
 if TYPE_CHECKING:
     from ._children import ChildSpec
@@ -30,7 +30,7 @@ class Children:
         self.path = path
         self.options = options  # may be replaced at any time
         self.slots: dict[str, Slot] = {}  # in start order
-        self.alarms: ChildAlarms = Alarms()
+        self.alarms: ChildAlarms = Alarms(is_patience)
         self.directives: list[Directive] = []
         self.now = 0.0
         self.alive = 0  # incarnations that have not ended

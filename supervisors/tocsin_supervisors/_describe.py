@@ -129,7 +129,9 @@ def _account_of(report: Report) -> _Account:
             return _Account("stops its children", is_of_supervisor=True)
         case LoopStalled(child=child, seconds=seconds, line=line):
             who = "code of no child" if child is None else _piece(child)
-            what = f"saw the event loop stand still for {seconds:.2f} s: {who} blocked it at {safe_text(line, 2 * PIECE)}"
+            what = (
+                f"saw the event loop stand still for {seconds:.2f} s: {who} blocked it at {safe_text(line, 2 * PIECE)}"
+            )
             return _Account(what, is_of_supervisor=True)
         case _:
             return _of_one_life(report)

@@ -85,7 +85,7 @@ class RestartsBelow:
 @final
 @attrs.frozen
 class Tick:
-    """Time has passed. *late*: by how many seconds what is due is noticed too late, because nobody could run."""
+    """Time has passed. *late*: by how many seconds it is told too late, because nobody could run."""
 
     late: float = 0.0
 

@@ -40,9 +40,15 @@ AlarmKey: TypeAlias = tuple[str, Alarm]
 ChildAlarms: TypeAlias = Alarms[AlarmKey]
 _OF_A_LIFE = (Alarm.START_TIMEOUT, Alarm.CANCEL, Alarm.HANGS, Alarm.PROOF)
 _BEFORE_A_LIFE = (Alarm.RESTART, Alarm.UNPARK)
-# How long a child may take for something: only time in which it could run counts.
-PATIENCE = frozenset({Alarm.START_TIMEOUT, Alarm.CANCEL, Alarm.HANGS})
+_PATIENCE = frozenset({Alarm.START_TIMEOUT, Alarm.CANCEL, Alarm.HANGS, Alarm.PROOF})
+REPRIEVES = 10  # for one step: a child that itself blocks the event loop, again and again, is not excused for ever
 _ALIVE = frozenset({ChildState.STARTING, ChildState.RUNNING, ChildState.STOPPING})
+
+
+def is_patience(key: AlarmKey) -> bool:
+    """Tell whether an alarm ends what a child may take for something: only time in which it could run counts for
+    that."""
+    return key[1] in _PATIENCE
 
 
 @final
@@ -62,7 +68,7 @@ class Slot:
     was_up: bool = False  # in any incarnation of this run
     takes_context: bool = False  # this life does; the spec may have been changed meanwhile
     is_late: bool = False  # being stopped for exceeding its start time-out
-    was_given_time: bool = False  # an alarm of this step was put off already, as the event loop had been blocked
+    reprieves: int = 0  # how often an alarm of this step was put off, as the event loop had been blocked
     is_hanging: bool = False  # has not ended although all was done
     starter: int | None = None  # token of who waits for it to be up
     asked_by: int | None = (
@@ -97,7 +103,8 @@ class Slot:
         self.incarnation = incarnation
         self.up_since = None
         self.takes_context = self.spec.wants_context
-        self.is_late = self.was_given_time = False
+        self.is_late = False
+        self.reprieves = 0
         alarms.set((self.spec.id, Alarm.START_TIMEOUT), now + self.spec.start_timeout)
 
     def disarm(self, alarms: ChildAlarms) -> None:
@@ -116,7 +123,7 @@ class Slot:
         """Enter the ladder of being stopped; *cancelled*: on its last rung, with the cancellation."""
         id, grace = self.spec.id, self.spec.grace_period
         self.state = ChildState.STOPPING
-        self.was_given_time = False
+        self.reprieves = 0
         alarms.clear((id, Alarm.START_TIMEOUT))
         if not cancelled:
             alarms.set((id, Alarm.CANCEL), now + grace)

@@ -35,6 +35,7 @@ from tocsin_supervisors._directives import (
     StartAsked,
     StopAsked,
     TerminateAsked,
+    Tick,
     Withdrawn,
 )
 
@@ -76,10 +77,48 @@ def test_whatever_ends_a_first_start_fails_it(exit: Exit) -> None:
 def test_a_late_start_is_stopped_and_cancelled_and_counts_as_failed() -> None:
     bench = Bench(spec("a", start_timeout=5.0))
     bench.on(Begin())
-    assert bench.machine.next_due() == 105.0
-    assert bench.later(5.0) == ["stop a", "cancel a"]
+    assert bench.later(4.9) == []
+    assert bench.later(0.1) == ["stop a", "cancel a"]
     assert bench.up("a") == []
     assert bench.ended("a") == ["End"]
+
+
+def test_while_somebodys_time_is_measured_the_clock_is_looked_at_every_quarter_of_a_second() -> None:
+    bench = Bench(spec("a", start_timeout=5.0, grace_period=math.inf))
+    bench.on(Begin())
+    assert bench.machine.next_due() == 100.25
+    assert bench.later(0.25) == []
+    assert bench.machine.next_due() == 100.5
+    bench.up("a")
+    assert bench.machine.next_due() is None
+    bench.on(TerminateAsked(1, "a"))
+    assert bench.machine.next_due() is None
+
+
+def test_what_a_child_may_take_is_prolonged_by_the_time_in_which_nobody_could_run() -> None:
+    bench = Bench(spec("a", start_timeout=5.0))
+    bench.on(Begin())
+    bench.now += 7.0
+    assert bench.words(Tick(late=6.75)) == []
+    assert bench.later(4.9) == []
+    assert bench.later(0.1) == ["stop a", "cancel a"]
+
+
+def test_a_little_late_is_not_blocked() -> None:
+    bench = Bench(spec("a", start_timeout=5.0))
+    bench.on(Begin())
+    bench.now += 5.25
+    assert bench.words(Tick(late=0.25)) == ["stop a", "cancel a"]
+
+
+def test_a_child_is_not_excused_for_ever() -> None:
+    bench = Bench(spec("a", start_timeout=5.0))
+    bench.on(Begin())
+    for _ in range(10):
+        bench.now += 7.0
+        assert bench.words(Tick(late=6.75)) == []
+    bench.now += 7.0
+    assert bench.words(Tick(late=6.75)) == ["stop a", "cancel a"]
 
 
 def test_a_crash_of_one_that_is_up_does_not_disturb_the_initial_start() -> None:
@@ -401,7 +440,7 @@ def test_a_restarted_child_takes_its_turn_in_a_round_even_if_it_was_a_member() -
 
 
 def test_alarms_are_due_in_order_and_only_once() -> None:
-    alarms: Alarms[str] = Alarms()
+    alarms: Alarms[str] = Alarms(str.isupper)
     alarms.set("late", 3.0)
     alarms.set("early", 1.0)
     alarms.set("early", 2.0)
@@ -415,7 +454,7 @@ def test_alarms_are_due_in_order_and_only_once() -> None:
 
 
 def test_alarms_that_are_set_and_cleared_over_and_over_disturb_none_that_is_set() -> None:
-    alarms: Alarms[str] = Alarms()
+    alarms: Alarms[str] = Alarms(str.isupper)
     alarms.set("first", 1.0)
     for number in range(1000):
         alarms.set("again", 2000.0 - number)
@@ -423,3 +462,18 @@ def test_alarms_that_are_set_and_cleared_over_and_over_disturb_none_that_is_set(
         alarms.clear("cleared")
     alarms.set("last", 3000.0)
     assert [alarms.pop_due(3000.0) for _ in range(4)] == ["first", "again", "last", None]
+
+
+def test_alarms_about_somebodys_patience_are_known_as_long_as_they_are_set() -> None:
+    alarms: Alarms[str] = Alarms(str.isupper)
+    alarms.set("backoff", 1.0)
+    assert not alarms.has_patience
+    for key in ("PAST", "CLEARED", "NEVER", "OPEN"):
+        alarms.set(key, 2.0)
+    alarms.clear("CLEARED")
+    alarms.set("NEVER", math.inf)
+    alarms.put_off("OPEN", 10.0)
+    assert [alarms.pop_due(3.0) for _ in range(3)] == ["backoff", "PAST", None]
+    assert alarms.patience == ("OPEN",)
+    assert alarms.next_due() == 12.0
+    assert alarms.has_patience
