@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ._reports import Report
 
 PIECE = 200  # characters of a name, a line or a message in a headline: what a log line bears
+MAX_LINES = 50  # of a stack
 _CUT = "\n    …"
 # Of these the sentence itself says what they are.
 _REQUESTS = frozenset(map(qualified_name, (RenewChild, SuspendChild, ForeignCancellation)))
@@ -74,6 +75,7 @@ def describe(report: Report, *, single_line: bool = True, limit: int = 1000) -> 
     if single_line:
         return shortened(text + _rest_of_line(account, limit - len(text)), limit)
     fields = [("supervisor", report.supervisor), ("child", child), ("at", f"{report.at:.3f} s"), *account.facts]
+    fields += [("called from", line) for line in islice(account.stack, MAX_LINES)]
     text += "".join(_field(name, value) for name, value in fields if value is not None)
     return shortened(text + _fields_of(account.failure, limit - len(text)), limit)
 
@@ -102,6 +104,7 @@ class _Account:
     what: str  # happened: the predicate of a sentence, printable
     failure: Failure | None = None
     facts: tuple[tuple[str, object], ...] = ()  # name → value
+    stack: tuple[str, ...] = ()  # lines of code, outermost first
     is_of_supervisor: bool = False  # the subject of the sentence is the supervisor, not a child
     is_long_story: bool = False  # the failure is only the last of many
 
@@ -127,12 +130,10 @@ def _account_of(report: Report) -> _Account:
             return _Account(what, is_of_supervisor=True)
         case SupervisorStopping():
             return _Account("stops its children", is_of_supervisor=True)
-        case LoopStalled(child=child, seconds=seconds, line=line):
+        case LoopStalled(child=child, seconds=seconds, line=line, stack=stack):
             who = "code of no child" if child is None else _piece(child)
-            what = (
-                f"saw the event loop stand still for {seconds:.2f} s: {who} blocked it at {safe_text(line, 2 * PIECE)}"
-            )
-            return _Account(what, is_of_supervisor=True)
+            what = f"saw the event loop stand still for {seconds:.2f} s: {who} blocked it at {_line(line)}"
+            return _Account(what, stack=stack, is_of_supervisor=True)
         case _:
             return _of_one_life(report)
 
@@ -157,7 +158,7 @@ def _of_one_life(report: _OfOneLife) -> _Account:
         case ChildStopped():
             return _Account("was stopped", facts=facts)
         case StopTimedOut(line=line):
-            return _Account(f"does not stop; it is stuck at {safe_text(line, 2 * PIECE)}", facts=facts)
+            return _Account(f"does not stop; it is stuck at {_line(line)}", facts=facts)
         case StopFailed(failure=failure):
             return _Account("raised while stopping", failure, facts)
         case _:
@@ -166,6 +167,10 @@ def _of_one_life(report: _OfOneLife) -> _Account:
 
 def _piece(value: object) -> str:
     return safe_text(value, PIECE)
+
+
+def _line(line: str) -> str:
+    return safe_text(line, 2 * PIECE)
 
 
 # ── on one line ──

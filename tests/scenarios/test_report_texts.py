@@ -67,6 +67,8 @@ def report_with(kind: type[Any], text: str) -> Report:
         "foreign_cancel": True,
         "at": 1e9,
         "delay": 0.1,
+        "seconds": 2.5,
+        "stack": (text,) * 3,
         "restarts": 7,
         "incarnation": 10**9,
     }
