@@ -17,6 +17,10 @@ from .insight import ApplauseMeter, RepositoryStatistics, Triage, nobody_looks_a
 from .pace import Pace
 from .records import AuditLog, SearchIndex
 
+# What `RestartIntensity.for_network_dependency()` says, for a suspension that is much shorter than the default one, as
+# nobody wants to watch for minutes. `bus.explain()` would tell if it could be exceeded.
+OUTLASTS_OUTAGES = RestartIntensity(3000, 600.0, max_consecutive=None, may_never_trip=True)
+
 
 @frozen
 class Daemon:
@@ -60,7 +64,7 @@ class Daemon:
             retry=RetryPolicy(max_attempts=6, backoff=Backoff(initial=0.1, maximum=2.0)),
             # An outage is no reason to give up: it is suspended, tries one delivery now and then, keeps its mailbox.
             suspension=pace.suspension,
-            intensity=RestartIntensity.for_network_dependency(),
+            intensity=OUTLASTS_OUTAGES,
             deduplicate=Deduplicate(by=delivery_id),
         )
         # One webhook in seven is poison for it. `sick_after` is well above the longest row of them.

@@ -29,6 +29,7 @@ from ._snapshot import snapshot
 from ._statistics import NEVER_RAN
 from ._stopping import StopReport
 from ._subscription import Subscription
+from ._tree import explain
 from .exceptions import (
     BusAlreadyRunning,
     BusClosed,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping
     from typing import Unpack
 
-    from tocsin_supervisors import Conditions, RestartIntensity
+    from tocsin_supervisors import Conditions, Finding, RestartIntensity
 
     from ._ledger import Ledger
     from ._observing import Observer
@@ -126,6 +127,13 @@ class EventBus(Registry):
     def registrar(self) -> Registrar | None:
         """The run that is up, for those who subscribe while running."""
         return None if self._run is None or is_over(self._run.phase) else self._run
+
+    def explain(self, *, shutdown_deadline: float = 30.0) -> tuple[Finding, ...]:
+        """Say in sentences what in the declared tree will not do what its numbers promise; see `Supervisor.explain`.
+
+        Of what is very likely a mistake, `running` warns as well (`SupervisionWarning`).
+        """
+        return explain(self, check_duration("shutdown_deadline", shutdown_deadline))
 
     # ── running ──
 

@@ -60,8 +60,9 @@ async def lifetime(bus: EventBus, *, drain_timeout: float, shutdown_deadline: fl
 
 def _why(error: BaseException, bus: str) -> BaseException:
     """Take out of *error* why the tree has ended, if the body only says that it was refused because of that."""
-    if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 2:
-        of_body, of_tree = error.exceptions  # see `to_raise` in tocsin_supervisors
+    members: tuple[BaseException, ...] = getattr(error, "exceptions", ())
+    if len(members) == 2:
+        of_body, of_tree = members  # see `to_raise` in tocsin_supervisors
         if all(isinstance(leaf, BusClosed) and leaf.bus == bus for leaf in leaves_of(of_body)):
             return of_tree
     return error

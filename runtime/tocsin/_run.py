@@ -39,10 +39,10 @@ from ._observing import Reporter
 from ._outcomes import RejectReason
 from ._presence import Presence
 from ._publishing import Publisher, own_server
-from ._registry import Group
 from ._reports import EventUndeliverable, PhaseChanged
 from ._router import Router
 from ._threads import ThreadBox
+from ._tree import child_of, supervisor_of
 from ._undertaker import Undertaker
 from ._waits import Waits
 from .exceptions import BusClosed, WrongThread
@@ -139,53 +139,28 @@ class Run:
 
     # ── the tree ──
 
-    def _tree(self, registry: Registry, deadline: float) -> Supervisor:
-        children: list[ChildSpec] = []
-        for member in registry.members:
-            if isinstance(member, Group):
-                children.append(ChildSpec(member.name, self._tree(member, deadline)))
-            else:
-                children.append(self._new_actor(member))
-        supervisor = Supervisor(
-            registry.name,
-            children,
-            strategy=registry.strategy,
-            intensity=registry.intensity,
+    def _tree(self, bus: EventBus, deadline: float) -> Supervisor:
+        return supervisor_of(
+            bus,
+            self._new_actor,
+            self._supervisors.__setitem__,
             shutdown_deadline=deadline,
             observer=self._observe,
             random=self.random,
             # One thread for the whole tree: it watches the event loop, which all of it shares.
-            stall_threshold=self.bus.stall_threshold if registry is self.bus else None,
+            stall_threshold=bus.stall_threshold,
         )
-        self._supervisors[registry] = supervisor
-        return supervisor
 
     def _new_actor(self, subscription: Subscription) -> ChildSpec:
         actor = Actor(self, subscription)
         self.actors[actor.name] = actor
         self.router.add(actor)
         subscription.actor = actor
-        settings = actor.settings
 
         async def start(context: ChildContext) -> None:
             await live(actor, context)
 
-        return ChildSpec(
-            actor.name,
-            start,
-            restart=settings.restart,
-            grace_period=settings.grace_period,
-            # `stopping()` has the grace period for itself, and a second to come to it.
-            cleanup_period=1.0 + (settings.grace_period if subscription.has_stopping else 0.0),
-            start_timeout=settings.start_timeout,
-            backoff=settings.backoff,
-            suspension=settings.suspension,
-            stable_after=settings.stable_after,
-            intensity=settings.intensity,
-            on_exhausted=settings.on_exhausted,
-            unpark_after=settings.unpark_after,
-            needs=settings.needs,
-        )
+        return child_of(subscription, start)
 
     def _observe(self, report: supervision.Report) -> None:
         """Take note of what a supervisor did, in the step in which it did it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import warnings
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +25,7 @@ from tocsin import (
     RestartIntensity,
     RestartPolicy,
     Strategy,
+    SupervisionWarning,
     WrongThread,
     handles,
 )
@@ -555,3 +557,42 @@ def tree_of(bus: EventBus) -> tuple[Any, ...]:
 
 def node_of(bus: EventBus, name: str) -> Any:
     return next(child for child in tree_of(bus) if child.id == name)
+
+
+# ── advice ──
+
+
+async def test_what_is_very_likely_a_mistake_in_the_tree_is_a_warning_when_the_bus_runs(make_bus: MakeBus) -> None:
+    bus = make_bus()
+    bus.subscribe(ignore, int, unpark_after=5.0)
+    with pytest.warns(SupervisionWarning, match="unpark_after=5 of child 'ignore' will not be consulted"):
+        async with bus.running():
+            pass
+
+
+def test_a_bus_explains_the_tree_it_declares_with_its_groups(make_bus: MakeBus) -> None:
+    bus = make_bus("shop")
+    bus.group("inner").subscribe(ignore, int, grace_period=60.0)
+    findings = [finding for finding in bus.explain() if finding.severity == "warning"]
+    assert [(finding.supervisor, finding.rule) for finding in findings] == [("shop/inner", "stop_of_one_too_long")]
+    assert not [finding for finding in bus.explain(shutdown_deadline=100.0) if finding.severity == "warning"]
+
+
+def test_to_ask_for_an_explanation_warns_of_nothing(make_bus: MakeBus) -> None:
+    bus = make_bus()
+    bus.subscribe(ignore, int, unpark_after=5.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert [finding.severity for finding in bus.explain()] == ["warning"]
+
+
+@pytest.mark.parametrize("count", [1, 6, 30])
+async def test_a_bus_of_defaults_warns_of_nothing(make_bus: MakeBus, count: int) -> None:
+    bus = make_bus()
+    for number in range(count):
+        bus.subscribe(ignore, int, name=f"number {number}")
+        bus.group(f"group {number}").subscribe(ignore, int, name=f"in group {number}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SupervisionWarning)
+        async with bus.running():
+            pass
