@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, final
 import anyio
 
 from tocsin_supervisors import DeadLetterOffice, Strategy, safe_text
-from tocsin_supervisors._watchdog import check_stall_threshold
+from tocsin_supervisors._checks import check_stall_threshold
 
 from ._asking import ask as ask_actor
 from ._asking import whom_to_ask

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, Unpack, final
 import anyio.lowlevel
 import attrs
 
-from ._advice import explain
-from ._advice_adapter import view_of
 from ._children import ChildSpec, ChildState, Nested
 from ._declaration import check_is_spec
 from ._directives import DECLINED, DeleteAsked, ReconfigureAsked, RestartAsked, StartAsked, TerminateAsked
@@ -220,6 +218,8 @@ class Administered(Nested):
         children which have nothing to do with each other, an option that is never consulted. Of what is very likely a
         mistake (severity "warning") in a supervisor itself, its constructor has warned already (`SupervisionWarning`).
         """
+        from ._advice import explain  # only here, as below: see `Supervisor`
+
         return explain(self.advice_view())
 
     def count_stall(self, child: str) -> None:
@@ -237,6 +237,8 @@ class Administered(Nested):
 
     def advice_view(self) -> SupervisorView:
         """Give what the advice on it is drawn from; `explain` gives the advice."""
+        from ._advice_adapter import view_of
+
         return view_of(self.name, self._declaration.options, [slot.spec for slot in self._slots()])
 
     def _slot(self, child: str | ChildRef) -> Slot:

@@ -77,3 +77,9 @@ def one_of(kind: type[Any]) -> Validator:
             raise TypeError(f"{attribute.name}={value!r} must be {allowed}, not {type(value).__name__}")
 
     return validate
+
+
+def check_stall_threshold(threshold: object, name: str = "stall_threshold") -> None:
+    """Raise unless *threshold* is seconds that a watchdog may wait: below a twentieth, the garbage collector or another
+    process would be a stall."""
+    check_number(name, threshold, at_least=0.05, at_most=3600)

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, final
 import anyio.lowlevel
 
 from ._administration import Administered
-from ._advice import explain_own
-from ._checks import check_text
+from ._checks import check_stall_threshold, check_text
 from ._decisions import Machine
 from ._declaration import Declaration
 from ._options import AutoShutdown, Options, default_intensity
@@ -21,8 +20,6 @@ from ._reports import SupervisorStopReport
 from ._strategies import Strategy
 from ._supervisor_host import hosted
 from ._supervisor_run import Run
-from ._supervisor_stalls import watch_for_stalls
-from ._watchdog import check_stall_threshold
 from .exceptions import SupervisionWarning, SupervisorAlreadyRunning
 
 if TYPE_CHECKING:
@@ -100,9 +97,8 @@ class Supervisor(Administered):
         self._last_report = SupervisorStopReport()
         self._earlier_observer_errors = 0
         self._declaration.add_all(children)
-        for finding in explain_own(self.advice_view()):
-            if finding.severity == "warning":
-                warnings.warn(str(finding), SupervisionWarning, stacklevel=2)
+        for text in self._likely_mistakes():
+            warnings.warn(text, SupervisionWarning, stacklevel=2)
 
     def declare(self, spec: ChildSpec) -> None:
         """Add a child to those that every run starts with. One that runs now does not start it: see `start_child`.
@@ -160,7 +156,14 @@ class Supervisor(Administered):
     def _hosted(self, run: Run) -> AbstractAsyncContextManager[None]:
         if self._stall_threshold is None:
             return hosted(run)
+        from ._supervisor_stalls import watch_for_stalls  # only here: who watches nothing does not pay for it
+
         return hosted(run, partial(watch_for_stalls, run, self._stall_threshold, self.count_stall))
+
+    def _likely_mistakes(self) -> list[str]:
+        from ._advice import explain_own  # only here: an import of the package should not take the time of its advice
+
+        return [str(finding) for finding in explain_own(self.advice_view()) if finding.severity == "warning"]
 
     def _begin(self, parent: ChildContext | None) -> Run:
         path = self.name if parent is None else parent.path

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, final
 import anyio
 import attrs
 
-from ._checks import check_number
+from ._checks import check_stall_threshold
 from ._pulse import Pulse
 from ._stacks import UNKNOWN
 from ._stalls import LoopThread, unseen
@@ -29,13 +29,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tocsin_supervisors")
 
-SHORTEST, LONGEST = 0.05, 3600.0  # seconds; below that the garbage collector, or another process, would be a stall
 PATIENCE = 1.0  # seconds for the thread to end: it needs none, unless a handler of the log holds it
-
-
-def check_stall_threshold(threshold: object, name: str = "stall_threshold") -> None:
-    """Raise `TypeError` or `ValueError` unless *threshold* is seconds that a watchdog may wait."""
-    check_number(name, threshold, at_least=SHORTEST, at_most=LONGEST)
 
 
 @final
