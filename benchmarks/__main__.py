@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
-import subprocess
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import anyio
 
-from benchmarks import bench_publish
+from benchmarks import bench_publish, leaks
 from benchmarks.bench_publish import Contender, contenders
+from benchmarks.machine import machine
 
 Seconds = dict[str, list[float]]  # contender → its time in each round
 
@@ -61,26 +59,10 @@ def name_of(contender: Contender) -> str:
     return getattr(contender, "__name__", repr(contender))
 
 
-def commit() -> str:
-    """Name the commit measured, with a plus sign if the tree differs from it."""
-    command = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
-    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
-    return done.stdout.strip() or "unknown"
-
-
-def machine() -> dict[str, str]:
-    return {
-        "commit": commit(),
-        "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "system": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
-        "anyio": version("anyio"),
-        "trio": version("trio"),
-    }
-
-
 def parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="dev.py bench", description="What a handled event costs.")
+    parser = argparse.ArgumentParser(
+        prog="dev.py bench", description="What a handled event costs.", epilog="--leaks: look for leaks instead."
+    )
     parser.add_argument("--backend", choices=["asyncio", "trio"], action="append", help="default: both")
     parser.add_argument("--rounds", type=int, default=9, help="measured rounds (default 9)")
     parser.add_argument("--events", type=int, default=10_000, help="events per run (default 10,000)")
@@ -98,6 +80,8 @@ def show(backend: str, summary: dict[str, dict[str, float]]) -> None:
 
 
 def main(arguments: list[str]) -> None:
+    if "--leaks" in arguments:
+        leaks.main([argument for argument in arguments if argument != "--leaks"])
     options = parse(arguments)
     result: dict[str, Any] = {"machine": machine(), "rounds": options.rounds, "events": options.events, "publish": {}}
     print(*(f"{key}: {value}" for key, value in result["machine"].items()), sep="\n")

@@ -234,4 +234,4 @@ async def test_what_does_stay_behind_is_told_with_its_type() -> None:
 
     storm = Storm()
     async with Supervisor(children=[spec("a", child)], intensity=NEVER_TRIPS).running():
-        assert await left_behind(storm, 100) == {"builtins.list": 108}
+        assert await left_behind(storm, 100) == {"builtins.list": 101}
