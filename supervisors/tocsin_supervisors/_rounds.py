@@ -67,8 +67,10 @@ class Round:
             self.to_start.insert(0, id)
 
     def leave(self, id: str) -> None:
-        """Take a child out."""
+        """Take a child out, and its turn with it."""
         self.affected.pop(id, None)
+        if id in self.to_start:
+            self.to_start.remove(id)
 
     def begin_starting(self) -> None:
         """All are down and the backoff is over."""
@@ -192,7 +194,7 @@ class Rounds:
         children = self._children
         while round.to_start:
             id = round.to_start[-1]
-            slot = children.slots.get(id) if id in round.affected else None
+            slot = children.slots.get(id)
             if slot is not None and slot.state in (ChildState.STARTING, ChildState.STOPPING):
                 return True
             if slot is not None and slot.state is ChildState.WAITING:

@@ -436,6 +436,17 @@ def test_a_restarted_child_takes_its_turn_in_a_round_even_if_it_was_a_member() -
     assert bench.up("b") == ["answer 2"]
 
 
+def test_a_start_that_was_withdrawn_and_asked_for_again_takes_the_last_turn() -> None:
+    bench = Bench(spec("a"))
+    bench.on(Begin())
+    bench.on(StartAsked(1, spec("b")))
+    bench.on(StartAsked(2, spec("c")))
+    bench.on(Withdrawn(1, "b"))
+    bench.on(StartAsked(3, spec("b")))
+    assert bench.up("a") == ["start c"]
+    assert bench.up("c") == ["answer 2", "start b"]
+
+
 # ── alarms ──
 
 
