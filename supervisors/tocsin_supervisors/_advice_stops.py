@@ -37,7 +37,7 @@ def longest_stop(child: ChildView) -> float:
     if child.supervisor is None:
         return child.grace_period + (child.cleanup_period if child.wants_context else 0.0)
     needs, deadline = needed_stop(child.supervisor), child.supervisor.shutdown_deadline
-    if needs > deadline:
+    if needs >= deadline and needs > 0:  # at the very same time, the deadline comes first
         needs = deadline + HANGS_AFTER
     # Cancelled by its parent, it cancels all that is left in it.
     return needs if needs <= child.grace_period else child.grace_period + min(child.cleanup_period, HANGS_AFTER)
@@ -112,7 +112,7 @@ def _of_one(view: SupervisorView) -> list[Finding]:
 def _of_subtrees(view: SupervisorView) -> list[Finding]:
     findings: list[Finding] = []
     for child in view.children:
-        if child.supervisor is not None and view.shutdown_deadline > 0:
+        if child.supervisor is not None:
             findings += _of_subtree(view, child, child.supervisor)
     return findings
 

@@ -120,6 +120,13 @@ def test_an_outage_that_a_limit_over_many_does_not_let_pass_is_noted() -> None:
     assert "a crash loop is ended by the supervisor's own limit of 5 restarts within 60 s" in finding.text
 
 
+def test_it_is_warned_of_if_the_childs_own_limit_would_not_let_it_pass_either() -> None:
+    child = ChildView("net", intensity=OUTAGE, backoff=Backoff(0.1, 5.0))
+    finding = only(tree(child, intensity=RestartIntensity(5, 60.0)), "not_kept_clear")
+    assert finding.severity == "warning"
+    assert "the supervisor's own limit of 5 restarts" in finding.text
+
+
 def test_an_outage_that_the_suspension_does_not_let_pass_is_warned_of() -> None:
     finding = only(tree(ChildView("net", intensity=OUTAGE, suspension=Backoff(1.0, 4.0))), "not_kept_clear")
     assert finding.severity == "warning"
@@ -202,8 +209,9 @@ def test_with_neither_row_nor_window_a_child_is_restarted_for_ever(wants_context
     assert "Give a stable_after above 0 s, lengthen" in only(view, "never_given_up").text
 
 
-def test_a_row_that_the_window_always_comes_before_is_noted() -> None:
-    child = ChildView("feed", intensity=RestartIntensity(5, 3600.0, max_consecutive=20))
+@pytest.mark.parametrize("row", [5, 20])
+def test_a_row_that_the_window_always_comes_before_is_noted(row: int) -> None:
+    child = ChildView("feed", intensity=RestartIntensity(5, 3600.0, max_consecutive=row))
     finding = only(tree(child), "consecutive_never_trips")
     assert finding.severity == "note"
     assert "6 crashes without a life of 60 s between them take 303.1 s at most" in finding.text
@@ -422,7 +430,7 @@ def test_a_row_that_can_never_be_too_long_is_not_before_the_window_is_exceeded(
     its = view.children[0].intensity
     longest = its.max_restarts * view.children[0].stable_after
     intensity = attrs.evolve(
-        its, period=its.period + longest + longer, max_consecutive=its.max_restarts + longer % 3 + 1
+        its, period=its.period + longest + longer, max_consecutive=its.max_restarts + longer % 3 or 1
     )
     child = attrs.evolve(view.children[0], intensity=intensity)
     view = attrs.evolve(view, children=(child,))

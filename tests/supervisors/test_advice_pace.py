@@ -86,6 +86,10 @@ def test_a_series_between_the_smallest_and_the_largest_floats_is_summed_up(resta
     assert shortest_row(backoff, restarts) == pytest.approx(one_by_one, rel=1e-8)
 
 
+def test_the_longest_row_is_counted_out() -> None:
+    assert longest_row(Backoff(1.0, 1.0), COUNTED) == COUNTED
+
+
 def test_a_life_that_ends_at_once_leaves_the_row_alone() -> None:
     child = ChildView("c", backoff=Backoff(1.0, 8.0, jitter=0))
     assert crash_loop(child, 3) == 1 + 2 + 4

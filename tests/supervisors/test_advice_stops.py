@@ -43,6 +43,13 @@ def test_of_a_child_without_a_context_only_the_grace_period_is_spoken_of() -> No
     assert "'a' has a grace_period of 40 s, but" in finding.text
 
 
+@pytest.mark.parametrize(
+    "view", [tree(*leaves(1, grace_period=40.0)), tree(*leaves(2, grace_period=40.0), is_template=True)]
+)
+def test_what_is_not_stopped_one_after_the_other_is_not_added_up(view: SupervisorView) -> None:
+    assert rules(view) == [("stop_of_one_too_long", "warning")]
+
+
 def test_children_that_together_may_take_longer_than_the_deadline_are_noted() -> None:
     finding = only(tree(*leaves(10, wants_context=True)), "stop_of_all_too_long")
     assert finding.severity == "note"
@@ -77,6 +84,7 @@ def test_a_second_grace_period_for_the_cleanup_is_not_a_choice() -> None:
     "view",
     [
         tree(*leaves(6)),  # 30 s: just in time
+        tree(ChildView("c", grace_period=30.0)),
         tree(*leaves(100), is_template=True),
         tree(*leaves(100), shutdown_deadline=500.0),
         tree(*leaves(100, wants_context=True), shutdown_deadline=math.inf),
@@ -92,8 +100,8 @@ def test_a_stop_in_time_or_without_waiting_is_not_spoken_of(view: SupervisorView
 
 def test_a_child_that_only_the_deadline_limits_is_noted_with_those_it_may_leave_no_time() -> None:
     children = [ChildView("a"), ChildView("b", grace_period=math.inf), ChildView("c")]
-    finding = only(tree(*children), "stop_without_limit")
-    assert finding.severity == "note"
+    (finding,) = found(tree(*children))
+    assert (finding.rule, finding.severity) == ("stop_without_limit", "note")
     assert finding.children == ("b",)
     assert finding.text == (
         "only the shutdown_deadline of 30 s limits how long child 'b' may take to stop, and child 'a', stopped after "
@@ -228,6 +236,10 @@ def test_children_are_said_to_take_too_long_exactly_if_the_deadline_cuts_one(
     assert [list(finding.children) for finding in found(view, "stop_of_all_too_long")] == ([cut] if cut else [])
 
 
+def test_a_supervisor_without_children_takes_no_time() -> None:
+    assert longest_stop(nested("n", shutdown_deadline=0.0)) == 0
+
+
 async def stubborn(context: ChildContext) -> None:
     """Neither end when told to nor when cancelled, for longer than any deadline here."""
     context.started()
@@ -239,6 +251,8 @@ BELOW: list[dict[str, Any]] = [
     {"below": {"shutdown_deadline": 100.0}, "spec": {}},
     {"below": {"shutdown_deadline": 10.0}, "spec": {}},
     {"below": {"shutdown_deadline": 0.0}, "spec": {}},
+    {"below": {"shutdown_deadline": 18.0}, "spec": {}},
+    {"below": {"shutdown_deadline": 100.0}, "spec": {"grace_period": 18.0}},
     {"below": {"shutdown_deadline": 100.0}, "spec": {"grace_period": 10.0}},
     {"below": {"shutdown_deadline": 100.0}, "spec": {"grace_period": 10.0, "cleanup_period": 0.25}},
     {"below": {"shutdown_deadline": 100.0}, "spec": {"grace_period": 10.0, "cleanup_period": 7.0}},

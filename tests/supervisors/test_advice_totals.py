@@ -133,6 +133,10 @@ def test_a_subtree_limit_below_that_of_a_single_child_is_noted() -> None:
         (ChildView("c", intensity=RestartIntensity(15, 60.0), backoff=Backoff.none()), RestartIntensity(14, 59.0)),
         (ChildView("c", intensity=RestartIntensity(15, 60.0)), RestartIntensity(14, 60.0)),  # it never trips anyway
         (
+            ChildView("c", intensity=RestartIntensity(5, 5.0), backoff=Backoff(1.0, 1.0, jitter=0)),
+            RestartIntensity(4, 60.0),
+        ),
+        (
             ChildView("c", intensity=RestartIntensity(15, 60.0), restart=RestartPolicy.TEMPORARY),
             RestartIntensity(14, 60.0),
         ),
