@@ -1,7 +1,8 @@
 """One cancellation before the k-th step of a run, for every k: of the whole run, of its host natively, of whoever asks.
 
-Wherever it lands: no two lives of a child at a time and none after the end, the end is in order and within bounded time,
-no task is left, and a supervisor that was not meant still answers, and knows of what was asked either all or nothing.
+Wherever it lands: no two lives of a child at a time and none after the end, the end is in order and within bounded
+time, no task is left, and a supervisor that was not meant still answers, and knows of what was asked either all or
+nothing.
 """
 
 from __future__ import annotations
