@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import anyio
 
+from ._exits import ForeignCancellation
 from ._failures import sort_leaves
 from .exceptions import SupervisorNotRunning
 
@@ -15,6 +16,8 @@ def to_raise(
     cancelled = anyio.get_cancelled_exc_class()
     if ended is not None and not isinstance(ended, cancelled):
         ended = gravest(ended)
+    if isinstance(own, ForeignCancellation) and (held is not None or ended is not None):
+        own = None  # who cancels every task there is means this one too, and the other one says it as well
     errors = [each for each in (held, ended, own) if each is not None and not _is_cancellation(each, cancelled)]
     if len(errors) > 1:
         return BaseExceptionGroup("the body and the supervisor failed at the same time", errors)

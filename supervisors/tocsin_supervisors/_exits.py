@@ -34,7 +34,8 @@ class DeclineStart(Exception):  # a request, not an error
 
 
 class ForeignCancellation(Exception):  # named for what happened
-    """Stands in the failure of a child that ended cancelled although nobody who may had asked it to stop."""
+    """Stands in the failure of a child that ended cancelled although nobody who may had asked it to stop; raised by a
+    supervisor whose own task was cancelled so."""
 
 
 @final

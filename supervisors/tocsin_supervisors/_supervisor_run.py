@@ -44,6 +44,7 @@ from ._directives import (
     Withdrawn,
 )
 from ._errors import gravest, is_part_of
+from ._exits import ForeignCancellation
 from ._failures import Failure, forget_traceback
 from ._reports import ChildRemoved, StopFailed, StopTimedOut, SupervisorStopReport, Unstopped
 from .exceptions import SupervisorNotRunning
@@ -230,6 +231,10 @@ class Run:
         # trio raises it in whichever task is at hand. No test can make a signal land in this very line.
         except KeyboardInterrupt as error:  # pragma: no cover
             self._inbox.append(Broke(error))  # stop in order, and raise it where it belongs
+        except anyio.get_cancelled_exc_class():
+            # No scope reaches in here: a stranger has cancelled this very task, as asyncio lets anybody do. Let through,
+            # it would end all children at once, and then the supervisor without a word.
+            self._inbox.append(Broke(ForeignCancellation(f"supervisor {self.path!r}: its own task was cancelled")))
         return due
 
     def _tell_machine(self, fact: Fact, now: float) -> None:

@@ -1,8 +1,8 @@
-"""One cancellation before the k-th step of a run, for every k: of the whole run, of its host natively, of whoever asks.
+"""One cancellation before the k-th step of a run, for every k: of the whole run, of its host natively, of whoever asks,
+of the supervisor's own task by a stranger.
 
 Wherever it lands: no two lives of a child at a time and none after the end, the end is in order and within bounded
-time, no task is left, and a supervisor that was not meant still answers, and knows of what was asked either all or
-nothing.
+time, no task is left, and a supervisor that was not meant still answers, and what was asked for is done or undone.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from tocsin_supervisors import (
     ChildContext,
     ChildSpec,
     ChildStopped,
+    ForeignCancellation,
     Report,
     RestartIntensity,
     RestartPolicy,
     Strategy,
     Supervisor,
+    SupervisorNotRunning,
     SupervisorStopping,
 )
 
@@ -139,6 +141,8 @@ class World:
     async def host(self) -> None:
         try:
             async with self.supervisor.running():
+                if self.mode == "stranger":
+                    self.cancel = _cancel_of_task("root: supervisor")
                 await self.scene.prepare(self)
                 if self.mode.startswith("native caller"):
                     caller = asyncio.ensure_future(self.ask())
@@ -152,13 +156,20 @@ class World:
                 if "caller" in self.mode:
                     self.cancel = None
                     await self.look_around()
+        except ForeignCancellation:
+            if self.mode != "stranger":
+                raise
         finally:
             self.is_over = True
 
     async def ask(self) -> None:
         self.was_asked = True
-        await self.scene.ask(self)
-        self.was_answered = True
+        try:
+            await self.scene.ask(self)
+            self.was_answered = True
+        except SupervisorNotRunning:
+            if self.mode != "stranger":
+                raise
 
     async def look_around(self) -> None:
         """See that the supervisor lives, and that what was asked is done or undone."""
@@ -196,6 +207,11 @@ def _tasks_left() -> list[str]:
         return [f"task {each.get_name()} is left" for each in asyncio.all_tasks() if each is not asyncio.current_task()]
     except RuntimeError:
         return []  # on trio no task can be left
+
+
+def _cancel_of_task(name: str) -> Callable[[], object]:
+    (task,) = (each for each in asyncio.all_tasks() if each.get_name() == name)
+    return task.cancel
 
 
 async def nothing(world: World) -> None:
@@ -329,6 +345,7 @@ MODES = [
     ("asyncio", "native host often"),
     ("asyncio", "caller"),
     ("asyncio", "native caller"),
+    ("asyncio", "stranger"),
     ("trio", "run"),
     ("trio", "caller"),
 ]

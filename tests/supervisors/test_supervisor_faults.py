@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from random import Random
@@ -22,7 +21,6 @@ from tocsin_supervisors import (
     ChildSpec,
     ChildStarted,
     StopFailed,
-    StopTimedOut,
     Strategy,
     Supervisor,
     SupervisorNotRunning,
@@ -37,18 +35,6 @@ class Odd(BaseException):
 # ── outside ──
 
 
-async def test_an_outer_cancellation_stops_the_children_in_order() -> None:
-    record = Record()
-    specs = [ChildSpec(name, forever(record.note, name, cleanup=0.1)) for name in "abc"]
-    began = anyio.current_time()
-    with anyio.move_on_after(1.0) as scope:
-        async with Supervisor(children=specs).running():
-            await anyio.sleep_forever()
-    assert scope.cancelled_caught
-    assert record.lines == ["c down", "b down", "a down"]
-    assert anyio.current_time() - began == pytest.approx(1.3, abs=0.3)
-
-
 async def test_a_cancellation_during_the_start_stops_whom_it_had_started() -> None:
     theatre = Theatre("a", "b")
 
@@ -61,43 +47,6 @@ async def test_a_cancellation_during_the_start_stops_whom_it_had_started() -> No
             pytest.fail("it must not run")  # pragma: no cover
     assert scope.cancelled_caught
     assert theatre.record.lines == ["a up", "b up", "b down", "a down"]
-
-
-@pytest.mark.parametrize("times", [1, 3])
-@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
-async def test_native_cancellation_stops_the_children_in_order(times: int, anyio_backend: object) -> None:
-    record = Record()
-    specs = [ChildSpec(name, forever(record.note, name, cleanup=0.05)) for name in "abc"]
-
-    async def host() -> None:
-        async with Supervisor(children=specs).running():
-            await anyio.sleep_forever()
-
-    task = asyncio.ensure_future(host())
-    await settle(0.02)
-    for _ in range(times):
-        task.cancel()
-        await asyncio.sleep(0.01)
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert record.lines == ["c down", "b down", "a down"]
-
-
-@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
-async def test_a_native_timeout_around_the_supervisor_ends_as_a_timeout(anyio_backend: object) -> None:
-    record = Record()
-
-    async def scene() -> None:
-        async with asyncio.timeout(0.02):
-            async with Supervisor(children=[ChildSpec("a", forever(record.note, "a", cleanup=0.02))]).running():
-                await anyio.sleep_forever()
-
-    with pytest.raises(TimeoutError):
-        await scene()
-    assert record.lines == ["a down"]
-    task = asyncio.current_task()
-    assert task is not None
-    assert task.cancelling() == 0
 
 
 async def test_a_stop_is_bounded_by_the_deadline_of_the_supervisor() -> None:
@@ -447,69 +396,6 @@ async def test_a_start_that_is_told_when_the_life_is_over_changes_nothing() -> N
 
 
 # ── children that do not stop ──
-
-
-async def test_a_child_that_swallows_its_cancellation_stops_at_a_later_one() -> None:
-    swallowed = 0
-
-    async def stubborn() -> None:
-        nonlocal swallowed
-        while swallowed < 5:
-            try:
-                await anyio.sleep_forever()
-            except anyio.get_cancelled_exc_class():
-                swallowed += 1
-
-    async with Supervisor(children=[ChildSpec("stubborn", stubborn)]).running():
-        await settle()
-    assert swallowed == 5
-
-
-async def test_a_child_that_hangs_in_a_shield_is_reported_with_its_line_and_the_others_stop_meanwhile() -> None:
-    record = Record()
-    release = anyio.Event()
-
-    async def stuck() -> None:
-        with anyio.CancelScope(shield=True):
-            await release.wait()  # here it hangs
-
-    specs = [ChildSpec("a", forever(record.note, "a")), ChildSpec("stuck", stuck, grace_period=3.0)]
-    supervisor = Supervisor("root", specs, observer=record.observe)
-    unstopped = None
-    async with anyio.create_task_group() as group:
-        group.start_soon(supervisor.run)
-        await settle()
-        began = anyio.current_time()
-        report = await supervisor.stop()
-        assert anyio.current_time() - began == pytest.approx(3.0, abs=0.3)
-        assert record.lines == ["a down"]
-        assert supervisor.state == "stopping"
-        unstopped = report.unstopped[0]
-        assert unstopped.child == "root/stuck"
-        assert re.fullmatch(r".*test_supervisor_faults\.py:\d+ .*stuck", unstopped.line)
-        assert record.only(StopTimedOut).line == unstopped.line
-        release.set()
-    assert supervisor.state == "stopped"
-    assert supervisor.stop_report.unstopped == (unstopped,)
-
-
-async def test_a_child_with_a_context_gets_its_grace_period_then_a_second_more() -> None:
-    record = Record()
-    release = anyio.Event()
-
-    async def stuck(context: ChildContext) -> None:
-        context.started()
-        with anyio.CancelScope(shield=True):
-            await release.wait()
-
-    supervisor = Supervisor(children=[ChildSpec("stuck", stuck, grace_period=3.0)], observer=record.observe)
-    async with anyio.create_task_group() as group:
-        group.start_soon(supervisor.run)
-        await settle()
-        began = anyio.current_time()
-        await supervisor.stop()
-        assert anyio.current_time() - began == pytest.approx(4.0, abs=0.3)
-        release.set()
 
 
 async def test_a_group_restart_waits_for_a_child_that_hangs() -> None:
