@@ -67,8 +67,8 @@ def tell_exit(children: Children, slot: Slot, exit: Exit) -> None:
             children.tell(ChildCrashed(**life, failure=failure, foreign_cancel=foreign))
         case Stopped(failure=failure):
             children.tell(ChildStopped(**life) if failure is None else StopFailed(**life, failure=failure))
-        case Fatal(error=error):
-            slot.last_failure = Failure.of(error)
-            children.tell(ChildCrashed(**life, failure=slot.last_failure))
+        case Fatal(failure=failure):
+            slot.last_failure = failure
+            children.tell(ChildCrashed(**life, failure=failure))
         case _:
             assert_never(exit)

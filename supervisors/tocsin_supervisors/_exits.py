@@ -92,9 +92,10 @@ class Stopped:
 @attrs.frozen
 class Fatal:
     """The child raised what ends programs: KeyboardInterrupt, SystemExit, or any other exception that is no
-    `Exception`."""
+    `Exception`. `failure` is all that it raised: of a group, also what would have been an ordinary crash."""
 
     error: BaseException = attrs.field(eq=False)
+    failure: Failure
 
 
 Exit: TypeAlias = Finished | Renewed | Declined | Suspended | Crashed | Stopped | Fatal
@@ -111,7 +112,7 @@ def exit_of(error: BaseException | None, *, cancelled: type[BaseException], stop
         return Stopped() if stop_requested else Finished()
     leaves = sort_leaves(error, cancelled)
     if leaves.fatal:
-        return Fatal(leaves.fatal[0])
+        return Fatal(leaves.fatal[0], Failure.of(error))
     if stop_requested:
         return Stopped(_failure_while_stopping(error, leaves.ordinary))
     if leaves.ordinary and all(isinstance(leaf, _REQUESTS) for leaf in leaves.ordinary):

@@ -232,8 +232,8 @@ class Run:
         except KeyboardInterrupt as error:  # pragma: no cover
             self._inbox.append(Broke(error))  # stop in order, and raise it where it belongs
         except anyio.get_cancelled_exc_class():
-            # No scope reaches in here: a stranger has cancelled this very task, as asyncio lets anybody do. Let through,
-            # it would end all children at once, and then the supervisor without a word.
+            # No scope reaches in here: a stranger has cancelled this very task, as asyncio lets anybody do. Let
+            # through, it would end all children at once, and then the supervisor without a word.
             self._inbox.append(Broke(ForeignCancellation(f"supervisor {self.path!r}: its own task was cancelled")))
         return due
 

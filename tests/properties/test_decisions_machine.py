@@ -249,7 +249,7 @@ class DecisionsMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.steps > LATER and self.world.lives)
     @rule(number=NUMBERS)
     def fails_fatally(self, number: int) -> None:
-        self.world.end(self.world.somebody(number), Fatal(KeyboardInterrupt()))
+        self.world.end(self.world.somebody(number), Fatal(KeyboardInterrupt(), FAILURE))
 
     # ── what holds ──
 

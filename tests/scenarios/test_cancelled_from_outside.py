@@ -1,4 +1,4 @@
-"""Somebody cancels the task that runs a supervisor: it ends in order all the same, in every phase, and keeps nothing."""
+"""Somebody cancels the task that runs a supervisor: it ends in order all the same, in every phase, keeping nothing."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from tests.supervisors.bench import CRASHED, RENEWED, SUSPENDED, Bench, spec, told
+from tests.supervisors.bench import CRASHED, FAILURE, RENEWED, SUSPENDED, Bench, spec, told
 from tocsin_supervisors import (
     Backoff,
     ChildParked,
@@ -354,8 +354,8 @@ def test_the_first_fatal_error_wins_over_all_others() -> None:
     first, second = KeyboardInterrupt(), SystemExit()
     bench = Bench(spec("a", intensity=RestartIntensity.never()), spec("b"), spec("c")).begin()
     bench.ended("a", CRASHED)
-    bench.ended("b", Fatal(first))
-    (end,) = bench.on(Ended("c", 1, Fatal(second)))
+    bench.ended("b", Fatal(first, FAILURE))
+    (end,) = bench.on(Ended("c", 1, Fatal(second, FAILURE)))
     assert end == End(first)
     broken = Bench().begin()
     assert broken.on(Broke(first)) == [End(first)]

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
 from random import Random
-from typing import Any, cast
+from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
 
-from tests.supervisors.scripted import AT_ONCE, Crash, Record, Theatre, forever, settle
+from tests.supervisors.scripted import Crash, Record, Theatre, forever, settle
 from tocsin_supervisors import (
     Backoff,
     ChildContext,
-    ChildCrashed,
     ChildSpec,
     ChildStarted,
     StopFailed,
@@ -210,189 +206,6 @@ async def test_a_branch_that_is_stopped_before_its_first_step_stops() -> None:
     root.request_stop()  # not running yet: nothing to stop
     await root.run()
     assert record.lines == ["leaf down", "a down"]
-
-
-# ── a child and its neighbours ──
-
-
-async def cancels_itself() -> None:
-    with anyio.CancelScope() as scope:
-        scope.cancel()
-        await anyio.sleep_forever()
-    raise Crash("after its own scope")
-
-
-async def pretends_to_be_cancelled() -> None:
-    raise anyio.get_cancelled_exc_class()
-
-
-async def cancels_its_own_task() -> None:
-    task = cast("asyncio.Task[None]", asyncio.current_task())
-    task.cancel()
-    await anyio.sleep_forever()
-
-
-async def awaits_what_others_cancelled() -> None:
-    future = asyncio.get_running_loop().create_future()
-    future.cancel()
-    await future
-
-
-async def cancels_the_group_around_it() -> None:
-    import trio
-
-    task = trio.lowlevel.current_task()
-    assert task.parent_nursery is not None
-    task.parent_nursery.cancel_scope.cancel()
-    await anyio.sleep_forever()
-
-
-async def leaves_a_crashing_task_in_the_group_around_it() -> None:
-    import trio
-
-    async def stray() -> None:
-        raise Crash("stray")
-
-    nursery = trio.lowlevel.current_task().parent_nursery
-    assert nursery is not None
-    nursery.start_soon(stray)
-    await anyio.sleep_forever()
-
-
-async def abandons_a_generator_with_a_group() -> None:
-    async def stream() -> AsyncIterator[int]:
-        async with anyio.create_task_group() as group:
-            group.start_soon(anyio.sleep_forever)
-            yield 1
-
-    async for _ in stream():
-        break
-    raise Crash("left a generator")
-
-
-async def closes_a_generator_with_a_group() -> None:
-    async def stream() -> AsyncIterator[int]:
-        async with anyio.create_task_group() as group:
-            group.start_soon(anyio.sleep_forever)
-            yield 1
-
-    async with contextlib.aclosing(cast("Any", stream())) as numbers:
-        async for _ in numbers:
-            raise Crash("in the loop")
-
-
-async def fails_in_a_group() -> None:
-    async with anyio.create_task_group() as group:
-        group.start_soon(anyio.sleep_forever)
-        raise Crash("in a group")
-
-
-async def stops_iterating() -> None:
-    raise StopIteration
-
-
-async def recurses() -> None:
-    await recurses()
-
-
-BOTH = [cancels_itself, closes_a_generator_with_a_group, fails_in_a_group, stops_iterating, recurses]
-ASYNCIO = [pretends_to_be_cancelled, cancels_its_own_task, awaits_what_others_cancelled]
-TRIO = [cancels_the_group_around_it, leaves_a_crashing_task_in_the_group_around_it, abandons_a_generator_with_a_group]
-
-
-async def _contained(fault: Callable[[], Awaitable[None]]) -> ChildCrashed:
-    """Let a child commit *fault* once, and see that it is restarted and its sibling is not."""
-    record = Record()
-    lives = 0
-
-    async def child() -> None:
-        nonlocal lives
-        lives += 1
-        if lives == 1:
-            await fault()
-        await anyio.sleep_forever()
-
-    sibling = forever(record.note, "sibling")
-    specs = [ChildSpec("sibling", sibling), ChildSpec("child", child, backoff=AT_ONCE)]
-    async with Supervisor(children=specs, observer=record.observe).running() as supervisor:
-        await settle()
-        assert [each.incarnation for each in supervisor.which_children()] == [1, 2]
-        assert record.lines == []
-    assert record.lines == ["sibling down"]
-    return cast("ChildCrashed", record.only(ChildCrashed))
-
-
-@pytest.mark.parametrize("fault", BOTH)
-async def test_a_fault_of_a_child_is_its_own_crash(fault: Callable[[], Awaitable[None]]) -> None:
-    assert not (await _contained(fault)).foreign_cancel
-
-
-@pytest.mark.parametrize("fault", ASYNCIO)
-@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
-async def test_a_foreign_cancellation_is_a_crash_on_asyncio(
-    fault: Callable[[], Awaitable[None]], anyio_backend: object
-) -> None:
-    assert (await _contained(fault)).foreign_cancel
-
-
-@pytest.mark.parametrize("fault", TRIO)
-@pytest.mark.parametrize("anyio_backend", ["trio"], indirect=True)
-@pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
-async def test_a_fault_that_reaches_the_group_is_a_crash_on_trio(
-    fault: Callable[[], Awaitable[None]], anyio_backend: object
-) -> None:
-    crashed = await _contained(fault)
-    assert crashed.foreign_cancel == (fault is cancels_the_group_around_it)
-
-
-@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
-async def test_a_stranger_that_cancels_a_childs_task_hits_only_that_child(anyio_backend: object) -> None:
-    victim: list[asyncio.Task[Any]] = []
-
-    async def fault() -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        asyncio.get_running_loop().call_soon(task.cancel)
-        victim.append(task)
-        await anyio.sleep_forever()
-
-    assert (await _contained(fault)).foreign_cancel
-    assert victim[0].done()
-
-
-async def test_what_a_child_leaves_in_its_own_scope_does_not_matter() -> None:
-    async def child(context: ChildContext) -> None:
-        context.started()
-        with contextlib.suppress(TimeoutError):
-            with anyio.fail_after(0.5):
-                await anyio.sleep_forever()
-        await context.wait_stop_requested()
-
-    async with Supervisor(children=[ChildSpec("a", child)]).running() as supervisor:
-        await settle(1.0)
-        assert [each.state for each in supervisor.which_children()] == ["running"]
-
-
-async def test_a_start_that_is_told_when_the_life_is_over_changes_nothing() -> None:
-    record = Record()
-    contexts: list[ChildContext] = []
-
-    async def child(context: ChildContext) -> None:
-        contexts.append(context)
-        if context.incarnation != 2:
-            context.started()
-        if context.incarnation != 3:
-            raise Crash("not yet")
-        await anyio.sleep_forever()
-
-    spec = ChildSpec("a", child, backoff=AT_ONCE)
-    async with Supervisor(children=[spec], observer=record.observe).running() as supervisor:
-        await settle()
-        told = record.told()
-        contexts[1].started()
-        await settle()
-        assert record.told() == told
-        assert [each.incarnation for each in supervisor.which_children()] == [3]
 
 
 # ── children that do not stop ──
