@@ -1,4 +1,4 @@
-"""Who interrupts: a task that is cancelled with its backend's own means; and the line of a source where somebody hangs."""
+"""A task that is cancelled with its backend's own means, and the line of a source where somebody hangs."""
 
 from __future__ import annotations
 
