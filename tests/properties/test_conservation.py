@@ -241,7 +241,7 @@ def run_storm(backend: str, seed: int, deliveries: int) -> Storm:
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @pytest.mark.parametrize("seed", range(4))
-def test_nothing_is_lost_in_a_storm(backend: str, seed: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_N15_nothing_is_lost_in_a_storm(backend: str, seed: int, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, logger="tocsin")
     run_storm(backend, seed, 1_500)
 
@@ -249,7 +249,7 @@ def test_nothing_is_lost_in_a_storm(backend: str, seed: int, caplog: pytest.LogC
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_nothing_is_lost_in_100_000_deliveries(backend: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_N15_nothing_is_lost_in_100_000_deliveries(backend: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, logger="tocsin")
     matched = seed = 0
     while matched < 100_000:

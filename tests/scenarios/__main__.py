@@ -12,13 +12,15 @@ from pathlib import Path
 from tests.scenarios.table import ARGUED, SCENARIOS
 
 FOLDER = Path(__file__).parent
+ELSEWHERE = FOLDER.parent / "properties" / "test_conservation.py"  # has a scenario too, and stands with its like
 BACKENDS = ("asyncio", "trio")
 NUMBER = re.compile(r"(?<![A-Za-z0-9])([OEN]\d+)(?![0-9])")
 
 
 def collected() -> list[str]:
     """Give the ids of all tests of this folder."""
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", str(FOLDER)]
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
+    command += [str(FOLDER), str(ELSEWHERE)]
     done = subprocess.run(command, cwd=FOLDER.parents[1], capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"the tests could not be collected:\n{done.stdout}{done.stderr}")
