@@ -20,7 +20,7 @@ from ._contexts import ChildContext
 from ._directives import CameUp, Ended
 from ._exits import Crashed, Fatal, Suspended, exit_of
 from ._failures import forget_traceback
-from ._stacks import line_of
+from ._stacks import line_of, stack_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -86,8 +86,12 @@ class Cell:
             self._scope.cancel()
 
     def line(self) -> str:
-        """Give the innermost line where the child waits."""
+        """Give the innermost line where the child waits, or the task below that it waits for."""
         return line_of(self._awaitable)
+
+    def stack(self) -> tuple[str, ...]:
+        """Give the lines that lead there, outermost first, and those of the tasks below that still run."""
+        return stack_of(self._awaitable)
 
     def _came_up(self, value: object) -> None:
         self._post(CameUp(self.context.id, self.context.incarnation, value))

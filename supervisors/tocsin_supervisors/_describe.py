@@ -157,8 +157,8 @@ def _of_one_life(report: _OfOneLife) -> _Account:
             return _Account("declined its start", facts=facts)
         case ChildStopped():
             return _Account("was stopped", facts=facts)
-        case StopTimedOut(line=line):
-            return _Account(f"does not stop; it is stuck at {_line(line)}", facts=facts)
+        case StopTimedOut(line=line, stack=stack):
+            return _Account(f"does not stop; it is stuck at {_line(line)}", facts=facts, stack=stack)
         case StopFailed(failure=failure):
             return _Account("raised while stopping", failure, facts)
         case _:

@@ -173,10 +173,11 @@ class LoopStalled:
 @attrs.frozen(kw_only=True)
 class StopTimedOut(_Record):
     """A child has not ended although it was asked to, given its grace period and cancelled. `line` says where it
-    hangs."""
+    hangs, or the task below it that it waits for; `stack` the lines that led there, outermost first."""
 
     incarnation: int
     line: str
+    stack: tuple[str, ...] = ()
 
 
 @final
@@ -217,10 +218,12 @@ Observer: TypeAlias = Callable[[Report], object]
 @final
 @attrs.frozen
 class Unstopped:
-    """A child that did not end in time: its path, names joined by "/", and the innermost line where it hung."""
+    """A child that did not end in time: its path, names joined by "/", the innermost line where it hung, and the lines
+    that led there."""
 
     child: str
     line: str
+    stack: tuple[str, ...] = attrs.field(default=(), eq=False)
 
 
 @final

@@ -169,7 +169,7 @@ class Run:
         if self.machine.is_ending:
             if isinstance(report, StopTimedOut):
                 path = f"{report.supervisor}/{report.child}"
-                self._unstopped[path] = Unstopped(path, report.line)
+                self._unstopped[path] = Unstopped(path, report.line, report.stack)
             else:
                 self._stop_errors.append(report)
         if self._parent is not None:
@@ -313,9 +313,11 @@ class Run:
                 self.tell(StopFailed(supervisor=self.path, child=id, at=now, incarnation=number, failure=failure))
 
     def _note_hanging(self, directive: NoteHanging, now: float) -> None:
-        child, incarnation = directive.child, directive.incarnation
-        line = self._cells[child].line()
-        self.tell(StopTimedOut(supervisor=self.path, child=child, at=now, incarnation=incarnation, line=line))
+        child, incarnation, cell = directive.child, directive.incarnation, self._cells[directive.child]
+        line, stack = cell.line(), cell.stack()
+        self.tell(
+            StopTimedOut(supervisor=self.path, child=child, at=now, incarnation=incarnation, line=line, stack=stack)
+        )
 
     def tell(self, report: Report) -> None:
         """Give *report* to the observer, and take note of it."""

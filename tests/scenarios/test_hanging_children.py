@@ -213,3 +213,25 @@ async def test_N3_terminating_a_child_that_hangs_names_it_and_the_supervisor_goe
             assert await supervisor.start_child(ChildSpec("b", forever(record.note, "b"))) is None
         await settle()
         assert supervisor.which_child("stuck").state == "stopped"
+
+
+async def test_N3_the_stack_of_a_child_whose_own_task_hangs_leads_to_that_task() -> None:
+    release = anyio.Event()
+
+    async def hangs() -> None:
+        with anyio.CancelScope(shield=True):
+            await release.wait()  # N3: in a task of its own
+
+    async def child() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(hangs, name="the culprit")
+
+    supervisor = Supervisor("root", [ChildSpec("child", child, grace_period=1.0)])
+    async with anyio.create_task_group() as group:
+        group.start_soon(supervisor.run)
+        await settle()
+        (unstopped,) = (await supervisor.stop()).unstopped
+        release.set()
+    assert unstopped.line == unstopped.stack[-1]
+    assert unstopped.line.endswith("<locals>.hangs")
+    assert "task the culprit:" in unstopped.stack

@@ -25,6 +25,9 @@ from tocsin_supervisors import (
     SuspendChild,
 )
 
+# What these run is covered elsewhere: watching each line of thousands of lives would take minutes.
+pytestmark = [pytest.mark.no_cover, pytest.mark.slow]
+
 LIVES = 2000
 FEWER_LIVES = 1000  # of what takes longer
 SAME = Crash("the same instance each time")
