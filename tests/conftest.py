@@ -44,6 +44,15 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     return request.param, backend_options(request.param, real_time=real_time)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let tests make extreme trees on purpose; what is said about trees is tested where `pytest.warns` asks for it.
+
+    Here and not in the configuration, which would import the library before its coverage is measured.
+    """
+    for item in items:
+        item.add_marker(pytest.mark.filterwarnings("ignore::tocsin_supervisors.SupervisionWarning"), append=False)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
     """Hold async tests to more than their asserts: no deadlock, no task left behind."""

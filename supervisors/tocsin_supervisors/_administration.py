@@ -13,8 +13,9 @@ import attrs
 from ._children import ChildSpec, ChildState, Nested
 from ._declaration import check_is_spec
 from ._directives import DECLINED, DeleteAsked, ReconfigureAsked, RestartAsked, StartAsked, TerminateAsked
+from ._showing import count, info_of, node_of
 from ._slots import Slot
-from ._views import ChildCounts, ChildInfo, TreeNode, count, info_of, node_of
+from ._views import ChildCounts, ChildInfo, TreeNode
 from .exceptions import ChildNotFound, SupervisorNotRunning, TemplateSupervisor
 
 if TYPE_CHECKING:

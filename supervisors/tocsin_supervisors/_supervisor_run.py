@@ -12,7 +12,6 @@ import math
 from collections import deque
 from contextvars import copy_context
 from functools import partial
-from itertools import count
 from typing import TYPE_CHECKING, assert_never, final
 
 import anyio
@@ -46,6 +45,7 @@ from ._directives import (
 from ._errors import gravest, is_part_of
 from ._exits import ForeignCancellation
 from ._failures import Failure, forget_traceback
+from ._replies import Replies
 from ._reports import ChildRemoved, StopFailed, StopTimedOut, SupervisorStopReport, Unstopped
 from .exceptions import SupervisorNotRunning
 
@@ -59,18 +59,6 @@ if TYPE_CHECKING:
     from ._decisions import Machine
     from ._directives import Directive, Fact, Request
     from ._reports import Observer, Report
-
-
-@final
-class _Reply:
-    """Somebody waits for what becomes of a request."""
-
-    __slots__ = ("error", "event", "value")
-
-    def __init__(self) -> None:
-        self.event = anyio.Event()
-        self.value: object = None
-        self.error: Exception | None = None
 
 
 @final
@@ -97,8 +85,7 @@ class Run:
         self._context: Context | None = None
         self._inbox: deque[Fact] = deque([Begin()])
         self._wake: anyio.Event | None = None
-        self._tokens = count(1)
-        self._replies: dict[int, _Reply] = {}
+        self._replies = Replies()
         self._unstopped: dict[str, Unstopped] = {}
         self._stop_errors: list[StopFailed] = []
 
@@ -140,20 +127,19 @@ class Run:
         if self.over.is_set():
             await anyio.lowlevel.checkpoint()
             raise SupervisorNotRunning(self.path, self.state)
-        token = next(self._tokens)
-        reply = self._replies[token] = _Reply()
-        asked = request(token)
+        reply = self._replies.expect()
+        asked = request(reply.token)
         self.post(asked)
         try:
-            await reply.event.wait()
+            await reply.wait()
         except BaseException:  # raised again: who asked has left, so the start is undone
             if isinstance(asked, StartAsked):
-                self.post(Withdrawn(token, asked.spec.id))
+                self.post(Withdrawn(reply.token, asked.spec.id))
             elif isinstance(asked, RestartAsked):
-                self.post(Withdrawn(token, asked.child))
+                self.post(Withdrawn(reply.token, asked.child))
             raise
         finally:
-            self._replies.pop(token, None)
+            self._replies.forget(reply)
         error, value = reply.error, reply.value
         if error is None:
             return value
@@ -247,7 +233,7 @@ class Run:
         """Let go of what a crash keeps alive, unless it is to be raised as part of another error, here or to whoever
         had the child started."""
         error: BaseException | None = getattr(fact.exit, "error", None)
-        problems = (self.machine.error, *(each.error for each in self._replies.values()))
+        problems = (self.machine.error, *self._replies.errors())
         if error is not None and not any(is_part_of(each, error) for each in problems):
             forget_traceback(error)
 
@@ -255,8 +241,7 @@ class Run:
         self.over.set()
         self.up.set()
         self.settled.set()
-        for token in self._replies:
-            self._reply(token, None, SupervisorNotRunning(self.path, "stopped"))
+        self._replies.refuse_all(lambda: SupervisorNotRunning(self.path, "stopped"))
         self.cancels_body |= self.error is not None
         if self.cancels_body and self.body_scope is not None:
             self.body_scope.cancel()
@@ -276,9 +261,9 @@ class Run:
             case Tell(report=report):
                 self.tell(report)
             case Answer(token=token, value=value):
-                self._reply(token, value, None)
+                self._replies.give(token, value, None)
             case Refuse(token=token, error=error):
-                self._reply(token, None, error)
+                self._replies.give(token, None, error)
             case TellAbove(count=count, failure=failure):
                 if self._parent is not None:
                     self._parent.host.restarts_below(self._parent.id, self._parent.incarnation, count, failure)
@@ -334,10 +319,3 @@ class Run:
             self.post(Broke(error))
         except BaseException:  # an observer only looks on: whatever it raises is counted, and changes nothing
             self.observer_errors += 1
-
-    def _reply(self, token: int, value: object, error: Exception | None) -> None:
-        reply = self._replies.get(token)
-        # The first answer counts: whoever waits for it may not have woken up yet when the supervisor ends.
-        if reply is not None and not reply.event.is_set():
-            reply.value, reply.error = value, error
-            reply.event.set()

@@ -21,6 +21,7 @@ from tocsin_supervisors import (
     Exceeded,
     Failure,
     ForeignCancellation,
+    LoopStalled,
     RenewChild,
     Report,
     RestartScheduled,
@@ -109,6 +110,14 @@ SENTENCES: list[tuple[Report, str]] = [
         "supervisor root ends by itself: its significant children have ended, db last",
     ),
     (SupervisorStopping(supervisor="root", at=12.5), "supervisor root stops its children"),
+    (
+        LoopStalled(supervisor="root", at=12.5, child="root/db", seconds=2.345, line="app.py:7 query", stack=()),
+        "supervisor root saw the event loop stand still for 2.35 s: root/db blocked it at app.py:7 query",
+    ),
+    (
+        LoopStalled(supervisor="root", at=12.5, child=None, seconds=0.5, line="app.py:7 query", stack=()),
+        "supervisor root saw the event loop stand still for 0.50 s: code of no child blocked it at app.py:7 query",
+    ),
     (
         StopTimedOut(**LIFE, line="app.py:7 query"),
         "root/db does not stop; it is stuck at app.py:7 query (incarnation 3)",
