@@ -18,7 +18,6 @@ from ._asking import whom_to_ask
 from ._composing import check_duration, compose
 from ._forks import watch_forks
 from ._lifecycle import Phase, is_over
-from ._lifetime import lifetime
 from ._observing import check_observer
 from ._publishing import own_server
 from ._receipt import Receipt
@@ -29,7 +28,6 @@ from ._snapshot import snapshot
 from ._statistics import NEVER_RAN
 from ._stopping import StopReport
 from ._subscription import Subscription
-from ._tree import explain
 from .exceptions import (
     BusAlreadyRunning,
     BusClosed,
@@ -133,6 +131,8 @@ class EventBus(Registry):
 
         Of what is very likely a mistake, `running` warns as well (`SupervisionWarning`).
         """
+        from ._tree import explain  # only here, as what carries a run
+
         return explain(self, check_duration("shutdown_deadline", shutdown_deadline))
 
     # ── running ──
@@ -158,6 +158,9 @@ class EventBus(Registry):
         check_duration("shutdown_deadline", shutdown_deadline)
         if self.registrar is not None:
             raise BusAlreadyRunning(f"{self!r} is running already: a bus runs once at a time, make a second one")
+        # Only here: what carries a run is a third of the library, and an import should not take the time of it.
+        from ._lifetime import lifetime
+
         async with lifetime(self, drain_timeout=drain_timeout, shutdown_deadline=shutdown_deadline):
             yield self
 

@@ -726,3 +726,25 @@ async def test_a_body_that_publishes_while_the_tree_ends_raises_why_it_ends(
 
     with pytest.raises(error):
         await scene()
+
+
+async def test_a_body_that_fails_by_itself_while_the_tree_ends_is_raised_along_with_why_it_ends(
+    make_bus: MakeBus,
+) -> None:
+    bus = make_bus()
+
+    @bus.subscriber(str, name="subject", retry=ONCE, intensity=RestartIntensity.never())
+    async def subject(text: str) -> None:
+        await cancelled_by_a_stranger()
+
+    async def scene() -> None:
+        async with bus.running():
+            await bus.publish("text")
+            try:
+                await anyio.sleep_forever()
+            finally:
+                raise ValueError("of the body")
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await scene()
+    assert {type(each) for each in caught.value.exceptions} == {ValueError, RestartIntensityExceeded}

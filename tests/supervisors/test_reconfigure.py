@@ -201,3 +201,13 @@ async def test_auto_shutdown_can_be_switched_on_for_children_added_with_it() -> 
         main.finish()
         await anyio.sleep_forever()
     assert theatre.record.told("main")[-1] == "SupervisorFinished"
+
+
+async def test_a_declared_child_that_is_gone_takes_no_more_room_when_it_is_described_anew() -> None:
+    theatre = Theatre("a", spec={"restart": RestartPolicy.TEMPORARY}, max_children=1)
+    async with theatre.supervisor.running() as supervisor:
+        theatre["a"].finish()
+        await settle()
+        assert supervisor.which_children() == ()
+        await supervisor.reconfigure([theatre["a"].spec()])
+        assert supervisor.which_child("a").state == "stopped"

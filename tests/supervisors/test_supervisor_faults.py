@@ -16,6 +16,7 @@ from tocsin_supervisors import (
     ChildContext,
     ChildSpec,
     ChildStarted,
+    ForeignCancellation,
     StopFailed,
     Strategy,
     Supervisor,
@@ -139,6 +140,11 @@ async def test_an_interrupt_that_strikes_a_child_ends_the_supervisor_in_order(an
 async def test_an_error_in_the_host_group_is_raised_as_itself() -> None:
     interrupt = KeyboardInterrupt()
     assert to_raise(None, BaseExceptionGroup("of the host group", [interrupt]), None) is interrupt
+
+
+async def test_an_error_of_the_body_says_more_than_that_a_stranger_cancelled_the_supervisor() -> None:
+    error = Crash("of the body")
+    assert to_raise(error, None, ForeignCancellation()) is error
 
 
 async def test_a_child_that_is_cancelled_before_its_first_step_ends_at_its_first_checkpoint() -> None:

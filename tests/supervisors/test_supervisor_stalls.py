@@ -97,3 +97,23 @@ async def test_nothing_is_watched_unless_it_is_asked_for() -> None:
 async def test_a_threshold_that_makes_no_sense_is_refused(threshold: float) -> None:
     with pytest.raises(ValueError, match=r"stall_threshold=.* must lie between 0.05 and 3600"):
         Supervisor(stall_threshold=threshold)
+
+
+async def test_a_stall_by_code_of_no_child_is_counted_for_nobody() -> None:
+    record = Stalls()
+    supervisor = Supervisor(
+        "root", [ChildSpec("innocent", anyio.sleep_forever)], observer=record.observe, stall_threshold=THRESHOLD
+    )
+    async with supervisor.running():
+        await anyio.sleep(0.05)
+        block()
+        with anyio.fail_after(5.0):
+            await record.reported.wait()
+        assert supervisor.which_child("innocent").stalls == 0
+    assert record.only(LoopStalled).child is None
+
+
+def test_a_supervisor_that_does_not_run_has_nobody_to_count_a_stall_for() -> None:
+    supervisor = Supervisor("root", [ChildSpec("a", anyio.sleep_forever)])
+    supervisor.count_stall("root/a")
+    assert supervisor.which_child("a").stalls == 0
