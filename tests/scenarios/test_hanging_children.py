@@ -232,6 +232,6 @@ async def test_N3_the_stack_of_a_child_whose_own_task_hangs_leads_to_that_task()
         await settle()
         (unstopped,) = (await supervisor.stop()).unstopped
         release.set()
-    assert unstopped.line == unstopped.stack[-1]
-    assert unstopped.line.endswith("<locals>.hangs")
-    assert "task the culprit:" in unstopped.stack
+        assert unstopped.line == unstopped.stack[-1]
+        assert unstopped.line.endswith("<locals>.hangs")
+        assert "task the culprit:" in unstopped.stack

@@ -134,7 +134,7 @@ async def test_N8_thousands_of_children_that_come_and_go_leave_no_object_behind(
         group.start_soon(come_and_go, supervisor)
         left = await _objects_left(lambda: lives, 3_000)
         group.cancel_scope.cancel()
-    assert left < 300
+        assert left < 300
 
 
 # ── N19: a thousand at once ──
@@ -243,7 +243,7 @@ async def test_N19_a_thousand_crashes_at_once_are_charged_once() -> None:
         group.start_soon(_go_down_and_up, dependency)
         with pytest.raises(RestartIntensityExceeded) as caught:
             await supervisor.run()
-    assert (caught.value.child, caught.value.restarts) == ("other", 4)
+        assert (caught.value.child, caught.value.restarts) == ("other", 4)
     restarts = [each.child for each in record.reports if isinstance(each, RestartScheduled)]
     assert restarts.count("other") == 2  # the third one, with that of the canary, was one too many
     assert len(restarts) == MANY + 1 + 2  # of the second to fail the restart was scheduled before the cause was known
