@@ -270,6 +270,8 @@ class Machine:
             children.refuse(slot.starter, SupervisorNotRunning(children.path, "stopping"))
             slot.starter = None
             slot.disarm(children.alarms)
+            # Who is late now is stopped in its turn: it must not be before those started after it.
+            children.alarms.clear((slot.spec.id, Alarm.START_TIMEOUT))
             if slot.is_awaited:
                 slot.state = ChildState.STOPPED
         alive = [id for id, slot in children.slots.items() if slot.is_alive]

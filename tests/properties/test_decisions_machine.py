@@ -310,7 +310,7 @@ class DecisionsMachine(RuleBasedStateMachine):
             if slot.state is ChildState.STOPPING and not slot.is_hanging and slot.spec.grace_period < math.inf:
                 assert alarms.is_set((id, Alarm.CANCEL)) or alarms.is_set((id, Alarm.HANGS)) or self.was_reconfigured
             if self.was_reconfigured or self.world.machine.is_ending:
-                continue
+                continue  # then nobody comes up any more
             if slot.state is ChildState.STARTING and slot.spec.start_timeout < math.inf:
                 assert alarms.is_set((id, Alarm.START_TIMEOUT))
             if slot.state is ChildState.PARKED and slot.spec.unpark_after < math.inf:

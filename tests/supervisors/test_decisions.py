@@ -121,6 +121,18 @@ def test_a_child_is_not_excused_for_ever() -> None:
     assert bench.words(Tick(late=6.75)) == ["stop a", "cancel a"]
 
 
+def test_who_is_late_when_the_end_has_begun_is_stopped_in_its_turn() -> None:
+    bench = Bench(spec("a", start_timeout=5.0))
+    bench.on(Begin())
+    bench.up("a")
+    bench.on(StartAsked(1, spec("b", start_timeout=5.0)))
+    bench.on(StartAsked(2, spec("c", grace_period=60.0)))
+    bench.up("c")
+    assert bench.words(StopAsked()) == ["refuse 1 SupervisorNotRunning", "stop c"]
+    assert bench.later(10.0) == []
+    assert bench.ended("c") == ["stop b"]
+
+
 def test_a_crash_of_one_that_is_up_does_not_disturb_the_initial_start() -> None:
     bench = Bench(spec("a"), spec("b"))
     bench.on(Begin())
