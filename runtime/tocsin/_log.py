@@ -34,6 +34,7 @@ class BusLog:
         self._bus = bus
         self._now = now
         self._throttles: dict[str, LogThrottle] = {}  # name of the subscription → its throttle
+        self._of_the_sink = LogThrottle()
 
     def dead_lettered(self, letter: DeadLetter[Any]) -> None:
         """Tell of a dead letter, unless the throttle holds it back."""
@@ -63,6 +64,22 @@ class BusLog:
             event_id=letter.event_id,
             correlation_id=letter.correlation_id,
         )
+
+    def sink_failed(self, letter: DeadLetter[Any], failure: Failure) -> None:
+        """Tell that the office alone has a dead letter, as its sink raised; throttled like the letters."""
+        allowed = self._of_the_sink.allow(self._now())
+        if isinstance(allowed, Allowed):
+            before = f" ({allowed.suppressed_before} before it were not logged)" if allowed.suppressed_before else ""
+            self._write(
+                logging.ERROR,
+                "the sink of dead letters failed, dead letter %s is kept in memory alone: %s: %s%s",
+                letter.id,
+                failure.type,
+                safe_text(failure.message),
+                before,
+                actor=letter.subscription,
+                event_id=letter.event_id,
+            )
 
     def letter_refused(self, refusal: DeadLetterRefused) -> None:
         """Tell of a dead letter of a dead letter, which nobody keeps."""

@@ -44,12 +44,8 @@ class Undertaker:
         )
         if delivery.replayed is not None:
             letter = letter.after(delivery.replayed)
-        try:
-            letter = self._run.office.add(letter)
-        except DeadLetterRefused as refusal:
-            self._run.log.letter_refused(refusal)
+        if (kept := self._add(letter)) is None:
             return None
-        self._run.log.dead_lettered(letter)
         if self._run.is_observed:
             self._run.report(
                 DeliveryDeadLettered(
@@ -57,12 +53,12 @@ class Undertaker:
                     event_id=letter.event_id,
                     reason=reason,
                     attempts=delivery.attempt,
-                    letter=letter.id,
+                    letter=kept.id,
                     failure=failure,
                     at=self._run.now(),
                 )
             )
-        return letter.id
+        return kept.id
 
     def bury_undeliverable(self, envelope: Envelope[Any]) -> None:
         """Put an event that matched nobody into the office."""
@@ -74,12 +70,21 @@ class Undertaker:
             first_failed_at=now,
             last_failed_at=now,
         )
+        self._add(letter)
+
+    def _add(self, letter: DeadLetter[Any]) -> DeadLetter[Any] | None:
+        """Put *letter* into the office, and tell of it in the log; None if it was refused."""
+        office, log = self._run.office, self._run.log
+        errors = office.sink_errors
         try:
-            letter = self._run.office.add(letter)
+            letter = office.add(letter)
         except DeadLetterRefused as refusal:
-            self._run.log.letter_refused(refusal)
-        else:
-            self._run.log.dead_lettered(letter)
+            log.letter_refused(refusal)
+            return None
+        log.dead_lettered(letter)
+        if office.sink_errors > errors and office.sink_failure is not None:
+            log.sink_failed(letter, office.sink_failure)
+        return letter
 
 
 def _facts(envelope: Envelope[Any]) -> dict[str, Any]:

@@ -210,7 +210,8 @@ _Letters: TypeAlias = list[DeadLetter[T]]  # the office has a method named list
 class DeadLetterOffice(Generic[T]):
     """Keeps the latest *capacity* dead letters in memory, oldest first, and hands each to *sink*.
 
-    It counts what it has ``added``, ``evicted``, ``purged`` and ``refused``, and ``sink_errors``. Not thread-safe.
+    It counts what it has ``added``, ``evicted``, ``purged`` and ``refused``, and ``sink_errors``; the last of these is
+    ``sink_failure``. Not thread-safe.
     """
 
     capacity: int = attrs.field(default=1000, validator=count(at_least=1))
@@ -222,6 +223,7 @@ class DeadLetterOffice(Generic[T]):
     purged: int = attrs.field(default=0, init=False)
     refused: int = attrs.field(default=0, init=False)
     sink_errors: int = attrs.field(default=0, init=False)
+    sink_failure: Failure | None = attrs.field(default=None, init=False)
     # number -> letter, ascending
     _letters: dict[int, DeadLetter[T]] = attrs.field(factory=dict[int, DeadLetter[T]], init=False)
 
@@ -241,8 +243,9 @@ class DeadLetterOffice(Generic[T]):
         if self.sink is not None:
             try:
                 self.sink.take(numbered)
-            except Exception:  # user code may fail in any way; the ring is the last resort and has the letter
+            except Exception as error:  # user code may fail in any way; the ring is the last resort and has the letter
                 self.sink_errors += 1
+                self.sink_failure = Failure.of(error)
         return numbered
 
     def get(self, id: int) -> DeadLetter[T]:
