@@ -8,7 +8,8 @@ import anyio
 import pytest
 
 from tests.supervisors.scripted import Theatre, settle
-from tocsin_supervisors import Backoff, RestartIntensity, RestartIntensityExceeded
+from tests.virtual_time import block_the_loop
+from tocsin_supervisors import Backoff, ChildCrashed, ChildStarted, RestartIntensity, RestartIntensityExceeded
 
 SLOW = Backoff(initial=10.0, maximum=10.0, jitter=0.0)
 JUMPS = (-1e9, -3600.0, 3600.0, 1e9)
@@ -76,3 +77,26 @@ async def test_N18_while_the_monotonic_clock_stands_still_nothing_becomes_due() 
         assert theatre.state("a") == "waiting"
         await settle(10.5)
         assert theatre.state("a") == "running"
+
+
+async def test_N18_a_process_that_was_frozen_for_an_hour_goes_on_where_it_was() -> None:
+    """As by SIGSTOP, or the lid of a laptop: the loop's clock has moved on, and nobody could run."""
+    backoff = Backoff(10.0, 10.0, jitter=0.0)
+    theatre = Theatre("a", "b", "c", spec={"backoff": backoff, "intensity": RestartIntensity(1, 60.0)}, cleanup=2.0)
+    async with theatre.supervisor.running() as supervisor, anyio.create_task_group() as group:
+        theatre["a"].crash()
+        group.start_soon(supervisor.terminate_child, "c")
+        await settle(1.0)
+        assert theatre.state("a") == "waiting"
+        block_the_loop(3600.0)
+        frozen_until = anyio.current_time()
+        await settle(5.0)
+        # Due long ago, but only once; the window is past, too.
+        starts = [each.at for each in theatre.record.reports if isinstance(each, ChildStarted) and each.child == "a"]
+        assert starts[1:] == [pytest.approx(frozen_until)]
+        theatre["a"].crash()
+        await settle(15.0)
+        assert theatre.incarnation("a") == 3
+        assert theatre.incarnation("b") == 1
+    assert theatre.record.told("c") == ["ChildStarted", "ChildStopped"]
+    assert len([each for each in theatre.record.reports if isinstance(each, ChildCrashed)]) == 2

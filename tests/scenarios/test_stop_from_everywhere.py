@@ -9,8 +9,10 @@ import anyio.from_thread
 import anyio.to_thread
 import pytest
 
-from tests.supervisors.scripted import Record, Theatre, forever, settle
-from tocsin_supervisors import ChildContext, ChildSpec, Supervisor, SupervisorStopReport
+from tests.supervisors.scripted import Crash, Record, Theatre, forever, settle
+from tocsin_supervisors import ChildContext, ChildSpec, RestartPolicy, Supervisor, SupervisorStopReport
+
+CLEAN = SupervisorStopReport()
 
 Stop = Callable[[Supervisor], Awaitable[object]]
 
@@ -117,3 +119,72 @@ async def test_N16_a_stop_after_the_end_gives_the_same_report_again() -> None:
     async with theatre.supervisor.running():
         first = await theatre.supervisor.stop()
     assert await theatre.supervisor.stop() == first
+
+
+async def test_N16_a_leaf_may_wait_for_the_stop_of_another_branch() -> None:
+    record = Record()
+    other = Supervisor("other", [ChildSpec("x", forever(record.note, "x", cleanup=1.0))])
+
+    async def leaf() -> None:
+        await settle()
+        assert await other.stop() == CLEAN
+        record.note("it is down")
+        await anyio.sleep_forever()
+
+    branch = Supervisor("branch", [ChildSpec("leaf", leaf)])
+    specs = [ChildSpec("other", other, restart=RestartPolicy.TEMPORARY), ChildSpec("branch", branch)]
+    async with Supervisor("root", specs).running():
+        await settle(2.0)
+        assert record.lines == ["x down", "it is down"]
+        assert branch.state == "running"
+
+
+async def test_N16_a_child_that_terminates_itself_ends() -> None:
+    record = Record()
+    supervisor: Supervisor
+
+    async def child(context: ChildContext) -> None:
+        context.started()
+        await settle()
+        record.note("asks")
+        await supervisor.terminate_child("child")
+
+    spec = ChildSpec("child", child, grace_period=2.0)
+    supervisor = Supervisor("root", [spec, ChildSpec("a", forever(record.note, "a"))])
+    async with supervisor.running():
+        await settle(1.0)
+        assert supervisor.which_child("child").state == "stopping"
+        await settle(2.0)
+        assert supervisor.which_child("child").state == "stopped"
+        assert record.lines == ["asks"]
+
+
+async def test_N16_a_stop_before_the_first_run_does_nothing() -> None:
+    theatre = Theatre("a")
+    assert await theatre.supervisor.stop() == CLEAN
+    theatre.supervisor.request_stop()
+    async with theatre.supervisor.running():
+        assert theatre.state("a") == "running"
+
+
+async def test_N16_who_waits_for_a_stop_may_leave() -> None:
+    theatre = Theatre("a", cleanup=3.0)
+    async with theatre.supervisor.running():
+        with anyio.move_on_after(1.0) as patience:
+            await theatre.supervisor.stop()
+        assert patience.cancelled_caught
+        assert theatre.supervisor.state == "stopping"
+    assert theatre.record.lines == ["a up", "a down"]
+
+
+async def test_N16_the_report_says_what_children_raised_meanwhile_to_whoever_asks() -> None:
+    async def child(context: ChildContext) -> None:
+        context.started()
+        await context.wait_stop_requested()
+        raise Crash("in its end")
+
+    supervisor = Supervisor("root", [ChildSpec("a", child)])
+    async with supervisor.running():
+        report = await supervisor.stop()
+    assert [each.failure.message for each in report.errors] == ["in its end"]
+    assert await supervisor.stop() == supervisor.stop_report == report
