@@ -14,7 +14,6 @@ from __future__ import annotations
 from ._administration import ChildRef as ChildRef
 from ._advice_findings import Finding as Finding
 from ._backoff import Backoff as Backoff
-from ._cells import carry_supervision as carry_supervision
 from ._children import ChildSpec as ChildSpec
 from ._children import ChildState as ChildState
 from ._contexts import ChildContext as ChildContext
@@ -29,6 +28,7 @@ from ._dead_letters import DeathCount as DeathCount
 from ._dead_letters import FirstDeath as FirstDeath
 from ._declaration import check_specs as check_specs
 from ._describe import describe as describe
+from ._enclosing import carry_supervision as carry_supervision
 from ._exits import Crashed as Crashed
 from ._exits import Declined as Declined
 from ._exits import DeclineStart as DeclineStart

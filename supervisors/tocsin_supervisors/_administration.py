@@ -12,7 +12,7 @@ import attrs
 
 from ._children import ChildSpec, ChildState, Nested
 from ._declaration import check_is_spec
-from ._directives import DECLINED, DeleteAsked, ReconfigureAsked, RestartAsked, StartAsked, TerminateAsked
+from ._requests import DECLINED, DeleteAsked, ReconfigureAsked, RestartAsked, StartAsked, TerminateAsked
 from ._showing import count, info_of, node_of
 from ._slots import Slot
 from ._views import ChildCounts, ChildInfo, TreeNode
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from ._advice_findings import Finding
     from ._advice_views import SupervisorView
     from ._declaration import Declaration
-    from ._directives import Request
     from ._options import Changes
+    from ._requests import Request
     from ._supervisor_run import Run
 
 

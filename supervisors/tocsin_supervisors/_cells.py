@@ -10,7 +10,6 @@ whole run.
 from __future__ import annotations
 
 import inspect
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, final
 
 import anyio
@@ -18,30 +17,17 @@ import anyio
 from ._children import Nested
 from ._contexts import ChildContext
 from ._directives import CameUp, Ended
+from ._enclosing import enclosing
 from ._exits import Crashed, Fatal, Suspended, exit_of
 from ._failures import forget_traceback
 from ._stacks import line_of, stack_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from contextvars import Context
 
     from ._children import ChildSpec
     from ._contexts import Callback, Host
     from ._directives import Fact
-
-# Which children the running code belongs to, outermost first, and so do the tasks that it starts. A stop asked for from
-# inside cannot be waited for there; and when the loop stalls, the last of them is whose code blocks it.
-enclosing: ContextVar[tuple[ChildContext, ...]] = ContextVar("enclosing", default=())
-
-
-def carry_supervision(context: Context) -> None:
-    """Let what runs in *context* belong to the same child as the caller, whosever context it is a copy of.
-
-    For those who run code of a child in a context that was made elsewhere: else a stop asked for from there would wait
-    for itself, and a stall would be blamed on somebody else. *context* must not be running.
-    """
-    context.run(enclosing.set, enclosing.get())
 
 
 @final

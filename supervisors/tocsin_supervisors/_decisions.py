@@ -59,11 +59,10 @@ from ._directives import (
     Ready,
     RestartsBelow,
     StopAsked,
-    TerminateAsked,
     Tick,
-    Withdrawn,
 )
 from ._reports import ChildStarted, SupervisorStopping
+from ._requests import TerminateAsked, Withdrawn
 from ._rounds import Rounds
 from ._slots import OURS, REPRIEVES, Alarm
 from .exceptions import SupervisorNotRunning
@@ -73,8 +72,9 @@ if TYPE_CHECKING:
     from random import Random
 
     from ._children import ChildSpec
-    from ._directives import Directive, Fact, Request
+    from ._directives import Directive, Fact
     from ._options import Options
+    from ._requests import Request
     from ._slots import AlarmKey, Slot
 
 PULSE = 0.25  # seconds from one look at the clock to the next while somebody's time is measured

@@ -9,11 +9,11 @@ import attrs
 
 from ._children import ChildState
 from ._decisions_reports import failure_to_start, tell_exit, tell_start_failed
-from ._directives import DECLINED
 from ._exits import Crashed, Declined, Fatal, Finished, Renewed, Suspended
 from ._options import AutoShutdown
 from ._policies import RestartPolicy
 from ._reports import SupervisorFinished
+from ._requests import DECLINED
 from .exceptions import ChildStartError
 
 if TYPE_CHECKING:

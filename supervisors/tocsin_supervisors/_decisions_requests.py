@@ -13,8 +13,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from ._children import ChildState
-from ._directives import DeleteAsked, ReconfigureAsked, RestartAsked, StartAsked, TerminateAsked, Withdrawn
 from ._options import refusal_of
+from ._requests import DeleteAsked, ReconfigureAsked, RestartAsked, StartAsked, TerminateAsked, Withdrawn
 from .exceptions import (
     BadCombination,
     ChildAlreadyPresent,
@@ -29,7 +29,7 @@ from .exceptions import (
 if TYPE_CHECKING:
     from ._children import ChildSpec
     from ._decisions_children import Children
-    from ._directives import Request
+    from ._requests import Request
     from ._rounds import Round
     from ._slots import Slot
 

@@ -9,8 +9,8 @@ import attrs
 from ._children import ChildSpec
 from ._exits import Exit
 from ._failures import Failure
-from ._options import Options
 from ._reports import Report
+from ._requests import Request
 
 # ── facts ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -90,66 +90,7 @@ class Tick:
     late: float = 0.0
 
 
-@final
-@attrs.frozen
-class StartAsked:
-    """Add a child and start it. `token` tells whom to answer, here and below."""
-
-    token: int
-    spec: ChildSpec
-    keep: bool = False
-
-
-@final
-@attrs.frozen
-class TerminateAsked:
-    """Stop a child, or its restart loop, for good."""
-
-    token: int
-    child: str
-
-
-@final
-@attrs.frozen
-class RestartAsked:
-    """Start a child that is down."""
-
-    token: int
-    child: str
-
-
-@final
-@attrs.frozen
-class DeleteAsked:
-    """Forget a child that is down."""
-
-    token: int
-    child: str
-
-
-@final
-@attrs.frozen
-class Withdrawn:
-    """Whoever asked for a start does not wait for the answer any more: undo it."""
-
-    token: int
-    child: str
-
-
-@final
-@attrs.frozen
-class ReconfigureAsked:
-    """Go on under other options, and with *specs* instead of those of the same id; what is new stays down."""
-
-    token: int
-    options: Options
-    specs: tuple[ChildSpec, ...]
-
-
-Request: TypeAlias = StartAsked | TerminateAsked | RestartAsked | DeleteAsked | Withdrawn | ReconfigureAsked
 Fact: TypeAlias = Begin | CameUp | Ended | Hangs | StopAsked | CutAsked | Broke | RestartsBelow | Tick | Request
-
-DECLINED = object()  # the answer to who had a child started that declined
 
 # ── directives ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

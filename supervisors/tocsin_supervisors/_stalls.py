@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast, final
 import anyio.lowlevel
 import attrs
 
-from ._cells import enclosing
+from ._enclosing import enclosing
 from ._stacks import UNKNOWN, is_own, module_of, place_of, top_package
 
 if TYPE_CHECKING:

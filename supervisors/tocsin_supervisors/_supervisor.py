@@ -13,13 +13,10 @@ import anyio.lowlevel
 
 from ._administration import Administered
 from ._checks import check_stall_threshold, check_text
-from ._decisions import Machine
 from ._declaration import Declaration
 from ._options import AutoShutdown, Options, default_intensity
 from ._reports import SupervisorStopReport
 from ._strategies import Strategy
-from ._supervisor_host import hosted
-from ._supervisor_run import Run
 from .exceptions import SupervisionWarning, SupervisorAlreadyRunning
 
 if TYPE_CHECKING:
@@ -29,6 +26,7 @@ if TYPE_CHECKING:
     from ._contexts import ChildContext
     from ._intensity import RestartIntensity
     from ._reports import Observer
+    from ._supervisor_run import Run
 
 
 @final
@@ -154,6 +152,8 @@ class Supervisor(Administered):
             self._end(run)
 
     def _hosted(self, run: Run) -> AbstractAsyncContextManager[None]:
+        from ._supervisor_host import hosted  # only here, see `_begin`
+
         if self._stall_threshold is None:
             return hosted(run)
         from ._supervisor_stalls import watch_for_stalls  # only here: who watches nothing does not pay for it
@@ -166,6 +166,10 @@ class Supervisor(Administered):
         return [str(finding) for finding in explain_own(self.advice_view()) if finding.severity == "warning"]
 
     def _begin(self, parent: ChildContext | None) -> Run:
+        # Only here: who declares a supervisor, or imports the package, does not wait for what only a run needs.
+        from ._decisions import Machine
+        from ._supervisor_run import Run
+
         path = self.name if parent is None else parent.path
         if self._run is not None:
             raise SupervisorAlreadyRunning(path)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, assert_never, final
 import anyio
 import anyio.lowlevel
 
-from ._cells import Cell, enclosing
+from ._cells import Cell
 from ._directives import (
     AllHang,
     Answer,
@@ -32,21 +32,20 @@ from ._directives import (
     Ready,
     Refuse,
     RequestStop,
-    RestartAsked,
     RestartsBelow,
-    StartAsked,
     StartChild,
     StopAsked,
     Tell,
     TellAbove,
     Tick,
-    Withdrawn,
 )
+from ._enclosing import enclosing
 from ._errors import gravest, is_part_of
 from ._exits import ForeignCancellation
 from ._failures import Failure, forget_traceback
 from ._replies import Replies
 from ._reports import ChildRemoved, StopFailed, StopTimedOut, SupervisorStopReport, Unstopped
+from ._requests import RestartAsked, StartAsked, Withdrawn
 from .exceptions import SupervisorNotRunning
 
 if TYPE_CHECKING:
@@ -57,8 +56,9 @@ if TYPE_CHECKING:
 
     from ._contexts import ChildContext
     from ._decisions import Machine
-    from ._directives import Directive, Fact, Request
+    from ._directives import Directive, Fact
     from ._reports import Observer, Report
+    from ._requests import Request
 
 
 @final

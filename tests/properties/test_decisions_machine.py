@@ -37,20 +37,13 @@ from tocsin_supervisors import (
     Suspended,
 )
 from tocsin_supervisors._decisions import Machine
-from tocsin_supervisors._directives import (
-    Begin,
-    CameUp,
-    CutAsked,
+from tocsin_supervisors._directives import Begin, CameUp, CutAsked, Hangs, Ready, RestartsBelow, StopAsked, Tick
+from tocsin_supervisors._requests import (
     DeleteAsked,
-    Hangs,
-    Ready,
     ReconfigureAsked,
     RestartAsked,
-    RestartsBelow,
     StartAsked,
-    StopAsked,
     TerminateAsked,
-    Tick,
     Withdrawn,
 )
 from tocsin_supervisors._rounds import Phase, Round

@@ -23,21 +23,8 @@ from tocsin_supervisors import (
     Strategy,
 )
 from tocsin_supervisors._alarms import Alarms
-from tocsin_supervisors._directives import (
-    Begin,
-    Broke,
-    CameUp,
-    CutAsked,
-    End,
-    Ended,
-    Hangs,
-    RestartAsked,
-    StartAsked,
-    StopAsked,
-    TerminateAsked,
-    Tick,
-    Withdrawn,
-)
+from tocsin_supervisors._directives import Begin, Broke, CameUp, CutAsked, End, Ended, Hangs, StopAsked, Tick
+from tocsin_supervisors._requests import RestartAsked, StartAsked, TerminateAsked, Withdrawn
 
 # ── start ──
 

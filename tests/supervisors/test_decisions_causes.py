@@ -17,7 +17,7 @@ from tocsin_supervisors import (
     RestartIntensity,
     Suspended,
 )
-from tocsin_supervisors._directives import RestartAsked, TerminateAsked
+from tocsin_supervisors._requests import RestartAsked, TerminateAsked
 
 SLOW = Backoff(5.0, 5.0, jitter=0.0)
 
