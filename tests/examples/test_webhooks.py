@@ -164,9 +164,11 @@ def test_the_view_fits_into_80_columns_and_24_rows() -> None:
 
 def start(*arguments: str) -> subprocess.Popen[str]:
     paths = [str(ROOT / folder) for folder in ("runtime", "supervisors", ".")]
+    variables = {"PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "120", "PYTHONIOENCODING": "utf-8"}
+    variables["PYTHONDEVMODE"] = ""  # asyncio would say on stderr that a callback took long
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-m", "examples.webhooks", *arguments],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "120", "PYTHONIOENCODING": "utf-8"},
+        env={**os.environ, **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

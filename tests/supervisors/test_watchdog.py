@@ -301,6 +301,7 @@ anyio.run(main, sys.argv[1] == "busy", backend=sys.argv[2])
 def test_a_process_that_was_suspended_has_not_stalled(what: str, backend: str) -> None:
     command = [sys.executable, "-c", SUSPENDED, what, backend]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment["PYTHONDEVMODE"] = ""  # asyncio would say on stderr that a callback took long
     pipe = subprocess.PIPE
     with subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stdout is not None
