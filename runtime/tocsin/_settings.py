@@ -10,6 +10,7 @@ from typing import Any, Literal, TypedDict, final
 from attrs import Attribute, field, frozen, validators
 
 from tocsin_supervisors import Backoff, RestartIntensity, RestartPolicy, RetryPolicy
+from tocsin_supervisors._checks import one_of, word
 
 from ._deduplication import Deduplicate
 from ._envelope import Priority, check_priority
@@ -114,9 +115,9 @@ class Settings:
     key: Callable[[Any], Hashable] | None = field(default=None, validator=_function)
     """Gives the ordering key of an event: deliveries with equal keys are never handled at the same time, and in order.
     """
-    strict_order: bool = field(default=False, validator=validators.instance_of(bool))
+    strict_order: bool = field(default=False, validator=one_of(bool))
     """True: a delivery waiting for its retry holds back the ones behind it (with a key: those of its key)."""
-    retry: RetryPolicy = field(factory=RetryPolicy, validator=validators.instance_of(RetryPolicy))
+    retry: RetryPolicy = field(factory=RetryPolicy, validator=one_of(RetryPolicy))
     """How often and when a failed delivery is attempted again."""
     timeout: float | None = field(default=30.0, validator=_time_limit)
     """The time limit of one attempt. 30 s: long enough for slow I/O, and a hang is noticed the same minute.
@@ -124,21 +125,17 @@ class Settings:
     A handler that returns normally has handled the delivery, even after it caught the cancellation of its time limit. A
     plain function runs in a thread, which nobody can stop: its result stands, however late.
     """
-    restart: RestartPolicy = field(default=RestartPolicy.PERMANENT, validator=validators.instance_of(RestartPolicy))
+    restart: RestartPolicy = field(default=RestartPolicy.PERMANENT, validator=one_of(RestartPolicy))
     """Whether the actor is started again after it ended; OTP's three policies."""
-    intensity: RestartIntensity = field(factory=RestartIntensity, validator=validators.instance_of(RestartIntensity))
+    intensity: RestartIntensity = field(factory=RestartIntensity, validator=one_of(RestartIntensity))
     """How many restarts of this actor are too many."""
-    backoff: Backoff = field(factory=Backoff, validator=validators.instance_of(Backoff))
+    backoff: Backoff = field(factory=Backoff, validator=one_of(Backoff))
     """The delay before a restart after a crash."""
-    suspension: Backoff = field(
-        factory=lambda: Backoff(initial=1.0, maximum=30.0), validator=validators.instance_of(Backoff)
-    )
+    suspension: Backoff = field(factory=lambda: Backoff(initial=1.0, maximum=30.0), validator=one_of(Backoff))
     """How long a sick actor is suspended. From 1 s, so that an outage alone never uses up the default intensity."""
     stable_after: float = field(default=60.0, validator=_seconds)
     """After this uptime a crash counts as the first one again."""
-    on_exhausted: Literal["escalate", "park"] = field(
-        default="escalate", validator=validators.in_(("escalate", "park"))
-    )
+    on_exhausted: Literal["escalate", "park"] = field(default="escalate", validator=word("escalate", "park"))
     """When the intensity is exceeded:
 
     `escalate` gives up the group (OTP), `park` leaves this actor down and its siblings up.
@@ -150,7 +147,7 @@ class Settings:
     """Names of others in the same group that it cannot work without: while one of them is being restarted, a failure of
     this actor is charged to nobody, and it is held until that one is up.
     """
-    on_failure: Literal["restart", "resume"] = field(default="restart", validator=validators.in_(("restart", "resume")))
+    on_failure: Literal["restart", "resume"] = field(default="restart", validator=word("restart", "resume"))
     """Actor classes: after a failed attempt build the state anew (`restart`, uncharged) or keep it (`resume`).
 
     Functions have none.
@@ -169,7 +166,7 @@ class Settings:
         default=None, validator=validators.optional(validators.instance_of(Deduplicate))
     )
     """Drop events that this subscription has taken before."""
-    context: Literal["actor", "delivery"] = field(default="actor", validator=validators.in_(("actor", "delivery")))
+    context: Literal["actor", "delivery"] = field(default="actor", validator=word("actor", "delivery"))
     """Context variables seen by the handler: the incarnation's own, or for each delivery a copy of its publisher's
     (costs a task).
     """

@@ -70,16 +70,19 @@ class Administered(Nested):
         With *keep* it is started again when this supervisor is; without, it ends with this run, and a temporary one is
         let go of as soon as it runs: it cannot be renewed either (`RenewChild`).
         Raise `ChildAlreadyStarted`, `ChildAlreadyPresent`, `TooManyChildren`, `BadCombination`, `ChildStartError`
-        (nothing is kept after any of them), `TemplateSupervisor`, `SupervisorNotRunning`, or `TypeError` for what is no
-        `ChildSpec`. Cancelled, the start is undone.
+        (nothing is kept after any of them, unless it was somebody else who terminated the child: that one may want to
+        `restart_child` it), `TemplateSupervisor`, `SupervisorNotRunning`, or `TypeError` for what is no `ChildSpec`.
+        Cancelled, the start is undone.
         """
         check_is_spec(spec)  # here, not in the supervisor's own task: it must not be what breaks
         if self._declaration.options.template is not None:
             await anyio.lowlevel.checkpoint()
             raise TemplateSupervisor(self.name, spec.id)
+        run = self._run
         value = await self._ask(lambda token: StartAsked(token, spec, keep))
-        if keep:
-            self._declaration.specs.setdefault(spec.id, spec)
+        slot = run.machine.children.slots.get(spec.id) if keep and run is not None else None
+        if slot is not None:
+            self._declaration.specs[spec.id] = slot.spec  # not *spec*: it may have been reconfigured since it came up
         return None if value is DECLINED else value
 
     async def start_from_template(self, *args: object, **kwargs: object) -> ChildRef | None:

@@ -132,7 +132,7 @@ def test_a_policy_must_be_of_its_kind(name: str, value: object) -> None:
 
 @pytest.mark.parametrize("name", ["on_exhausted", "on_failure", "context"])
 def test_a_choice_must_be_one_of_those_there_are(name: str) -> None:
-    with pytest.raises(ValueError, match=rf"{name}.*must be in.*got 'shrug'"):
+    with pytest.raises(ValueError, match=rf"^{name}='shrug' must be one of '"):
         settings(**{name: "shrug"})
 
 

@@ -59,6 +59,16 @@ async def test_a_child_to_be_kept_is_there_in_the_next_run() -> None:
     assert ids(theatre.supervisor) == []
 
 
+async def test_a_child_to_be_kept_replaces_one_of_the_same_id_that_was_declared_meanwhile() -> None:
+    theatre = Theatre()
+    declared, kept = Puppet(theatre.record, "late"), Puppet(theatre.record, "late")
+    async with theatre.supervisor.running() as supervisor:
+        supervisor.declare(declared.spec())
+        await supervisor.start_child(kept.spec(), keep=True)
+    async with theatre.supervisor.running():
+        assert (declared.incarnation, kept.incarnation) == (0, 2)
+
+
 async def test_a_start_that_is_cancelled_is_undone() -> None:
     async def never_up(context: ChildContext) -> None:
         await anyio.sleep_forever()

@@ -342,15 +342,13 @@ async def test_what_those_who_are_told_raise_is_logged_and_changes_nothing(
 
     async with anyio.create_task_group() as group:
         group.start_soon(Watchdog(THRESHOLD, tell).run)
-        for _ in range(2):
-            await anyio.sleep(0.01)
+        await anyio.sleep(0.01)
+        while len(stalls) < 2:  # on a crowded machine a stall may pass for time in which nobody could run
             block()
             await anyio.sleep(THRESHOLD * 0.75)
         group.cancel_scope.cancel()
-    assert len(stalls) == 2
-    assert [line for line in log.lines if "raised" in line] == [
-        "whoever is told of stalls of the event loop raised"
-    ] * 2
+    raised = [line for line in log.lines if "raised" in line]
+    assert raised == ["whoever is told of stalls of the event loop raised"] * len(stalls)
 
 
 @BOTH
