@@ -5,6 +5,7 @@
     python3 dev.py test                run the whole test suite, with the coverage gate
     python3 dev.py test ARGUMENTS      run pytest with these arguments, without coverage
     python3 dev.py test --fast [...]   the tier to run before a commit: few examples, no slow tests
+    python3 dev.py test --dev [...]    in Python's development mode (-X dev -W error, in the processes it starts too)
     python3 dev.py lint                run every static check
     python3 dev.py bench [options]     run the benchmarks
 
@@ -195,9 +196,11 @@ def demo(arguments: list[str]) -> NoReturn:
 
 def pytest_arguments(arguments: list[str]) -> list[str]:
     """Turn the arguments of `dev.py test` into pytest's: a selection of tests cannot meet the coverage gate."""
-    if "--fast" in arguments:
-        return [*PARALLEL, "-m", "not slow", *(argument for argument in arguments if argument != "--fast")]
-    return arguments or COVERAGE
+    tiers = {"--fast", "--dev"}.intersection(arguments)
+    if not tiers:
+        return arguments or COVERAGE
+    selection = ["-m", "not slow"] if "--fast" in tiers else []
+    return [*PARALLEL, *selection, *(argument for argument in arguments if argument not in tiers)]
 
 
 def test(arguments: list[str]) -> NoReturn:
@@ -206,6 +209,9 @@ def test(arguments: list[str]) -> NoReturn:
     variables = environment()
     if "--fast" in arguments:
         variables["HYPOTHESIS_PROFILE"] = "fast"
+    if "--dev" in arguments:
+        # Not as options of the interpreter: those who run the tests in parallel do not hand them on.
+        variables |= {"PYTHONDEVMODE": "1", "PYTHONWARNINGS": "error"}
     become(module("pytest", *pytest_arguments(arguments)), variables)
 
 

@@ -76,6 +76,11 @@ def test_the_fast_tier_leaves_out_slow_tests_and_keeps_other_arguments(dev: Modu
     assert dev.pytest_arguments(["-x", "--fast"]) == [*dev.PARALLEL, "-m", "not slow", "-x"]
 
 
+def test_the_development_mode_runs_all_tests_in_parallel_and_without_coverage(dev: ModuleType) -> None:
+    assert dev.pytest_arguments(["--dev", "-x"]) == [*dev.PARALLEL, "-x"]
+    assert dev.pytest_arguments(["--dev", "--fast"]) == [*dev.PARALLEL, "-m", "not slow"]
+
+
 def test_a_task_finds_the_checkout_first_and_no_foreign_python_home(
     dev: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
