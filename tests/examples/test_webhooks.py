@@ -194,6 +194,7 @@ def until(process: subprocess.Popen[str], text: str) -> str:
     return "".join(read)
 
 
+@pytest.mark.slow
 @BACKENDS
 def test_the_demo_buries_and_replays_its_poison_and_its_ledger_balances(backend: str) -> None:
     output, errors = start("--fast", "--repeat=1", "--seed=3", f"--backend={backend}").communicate(timeout=30)
@@ -206,6 +207,7 @@ def test_the_demo_buries_and_replays_its_poison_and_its_ledger_balances(backend:
     assert "It balances" in output
 
 
+@pytest.mark.slow
 @BACKENDS
 def test_the_notifier_survives_the_outage_and_loses_nothing(backend: str) -> None:
     output, _ = start("--fast", "--fix-bug", f"--backend={backend}").communicate(timeout=30)

@@ -91,9 +91,12 @@ ORDINARY: dict[str, Callable[[], Exception]] = {
     "no memory": MemoryError,
     "a time-out of its own": TimeoutError,
 }
+COSTLY = {"a group of absurd depth"}  # a second each, to build it
 
 
-@pytest.mark.parametrize("kind", ORDINARY)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[pytest.mark.slow] if kind in COSTLY else []) for kind in ORDINARY]
+)
 @pytest.mark.parametrize("options", [{}, {"timeout": None}, {"context": "delivery"}, {"concurrency": 2}], ids=str)
 async def test_an_exception_of_any_shape_fails_the_delivery_and_nothing_else(
     make_bus: MakeBus, kind: str, options: dict[str, Any]

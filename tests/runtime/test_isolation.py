@@ -461,6 +461,7 @@ async def test_a_handler_dies_with_its_subscription(make_bus: MakeBus) -> None:
         assert there() is None
 
 
+@pytest.mark.slow
 async def test_crashes_without_number_leave_no_objects_behind(make_bus: MakeBus) -> None:
     bus = make_bus()
 

@@ -140,6 +140,7 @@ async def test_a_thread_that_is_late_and_fails_has_timed_out(make_bus: MakeBus) 
     assert only_letter(bus).reason is DeadLetterReason.TIMEOUT
 
 
+@pytest.mark.slow
 async def test_a_thread_is_not_abandoned_when_its_actor_is_stopped(make_bus: MakeBus, gate: threading.Event) -> None:
     bus = make_bus()
     trace: list[str] = []

@@ -184,6 +184,7 @@ phases = pytest.mark.parametrize("in_start", [False, True], ids=["in the backoff
 DOWN = ["last down", "first down"]
 
 
+@pytest.mark.slow
 @pytest.mark.real_time
 @backends
 @phases
@@ -197,6 +198,7 @@ def test_N20_ctrl_c_during_a_restart_ends_the_program_in_order_as_an_interrupt(b
     assert errors.rstrip().endswith("KeyboardInterrupt")
 
 
+@pytest.mark.slow
 @pytest.mark.real_time
 @backends
 @phases
@@ -208,6 +210,7 @@ def test_N20_a_signal_that_is_received_during_a_restart_ends_the_program_in_orde
     assert (code, lines, errors) == (128 + signal.SIGTERM, DOWN, "")
 
 
+@pytest.mark.slow
 @pytest.mark.real_time
 @backends
 @pytest.mark.parametrize(("error", "code"), [("SystemExit(3)", 3), ("SystemExit('why')", 1), ("SystemExit()", 0)])

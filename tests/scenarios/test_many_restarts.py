@@ -27,6 +27,8 @@ from tocsin_supervisors import (
     SuspendChild,
 )
 
+pytestmark = pytest.mark.slow
+
 PLENTY = RestartIntensity(10**6, 1.0, max_consecutive=None)
 SAME = Crash("the same instance each time")
 
@@ -65,16 +67,7 @@ class Mortal:
         context.started()
 
 
-@pytest.mark.parametrize(
-    "how",
-    [
-        "crashes",
-        *(
-            pytest.param(how, marks=pytest.mark.slow)
-            for how in ("same", "finishes", "renews", "scopes", "groups", "never up")
-        ),
-    ],
-)
+@pytest.mark.parametrize("how", ["crashes", "same", "finishes", "renews", "scopes", "groups", "never up"])
 async def test_N8_thousands_of_restarts_leave_no_object_behind(how: str) -> None:
     child = Mortal(how)
     # Apart by more than any memory of recent failures reaches, all of which are bounded by time as well.
@@ -109,7 +102,6 @@ async def _wait_for(lives: Callable[[], int], number: int) -> None:
         await anyio.sleep(10.0)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("from_template", [False, True])
 async def test_N8_thousands_of_children_that_come_and_go_leave_no_object_behind(from_template: bool) -> None:
     lives = 0

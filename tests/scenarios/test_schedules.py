@@ -140,6 +140,7 @@ async def two_causes(random: Random) -> None:
         company.check()
 
 
+@pytest.mark.slow
 @backends
 def test_N19_nobody_waits_for_ever_whatever_fails_of_which_causes_at_once(backend: str) -> None:
     on_every_schedule(two_causes, backend)

@@ -29,7 +29,7 @@ from tocsin_supervisors._stacks import UNKNOWN
 from tocsin_supervisors._stalls import Stall
 from tocsin_supervisors._watchdog import Watchdog
 
-pytestmark = pytest.mark.real_time
+pytestmark = [pytest.mark.real_time, pytest.mark.slow]
 
 BOTH = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 HAS_FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
