@@ -38,6 +38,7 @@ ROOT = Path(__file__).resolve().parent
 VENV = Path(os.environ.get("TOCSIN_VENV") or ROOT / ".venv").absolute()
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
+APART = VENV / "apart"  # what would mislead the type checker lies here, where only the benchmarks look
 PINS = ROOT / "requirements-dev.txt"
 STAMP = VENV / "tocsin-stamp.json"  # written last, so a half-made environment is never taken for a whole one
 PARALLEL = ["-n", "2", "--dist", "worksteal"]  # half the time on the two cores that any machine has by now
@@ -139,13 +140,16 @@ def make_environment() -> None:
 
 def install(group: str) -> None:
     with open(ROOT / "pyproject.toml", "rb") as file:
-        wanted = requirements(tomllib.load(file), group)
+        project = tomllib.load(file)
+    wanted = requirements(project, group)
+    apart = project["tool"]["tocsin"]["apart"].get(group, [])
     uv = shutil.which("uv")
     pip = [uv, "pip", "install", "--python", str(PYTHON)] if uv else [str(PYTHON), "-m", "pip", "install", "--no-input"]
     pins = ["--constraint", str(PINS)] if PINS.exists() else []
-    run_quietly(
-        [*pip, "--quiet", *pins, *wanted], "the packages could not be installed (is the package index in reach?)"
-    )
+    failure = "the packages could not be installed (is the package index in reach?)"
+    run_quietly([*pip, "--quiet", *pins, *wanted], failure)
+    if apart:
+        run_quietly([*pip, "--quiet", "--upgrade", "--no-deps", "--target", str(APART), *apart], failure)
 
 
 def run_quietly(command: list[str], failure: str) -> None:
@@ -216,9 +220,11 @@ def test(arguments: list[str]) -> NoReturn:
 
 
 def bench(arguments: list[str]) -> NoReturn:
-    prepare("demo")
+    prepare("bench")
     os.chdir(ROOT)
-    become(module("benchmarks", *arguments), environment())
+    variables = environment()
+    variables["PYTHONPATH"] += f"{os.pathsep}{APART}"
+    become(module("benchmarks", *arguments), variables)
 
 
 def lint(arguments: list[str]) -> NoReturn:

@@ -3,94 +3,93 @@
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
+import importlib.util
 import sys
-import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
-import anyio
-
-from benchmarks import bench_publish, leaks
-from benchmarks.bench_publish import Contender, contenders
+from benchmarks import chart, compare, guard, leaks, results, table
+from benchmarks.cases import Workload
 from benchmarks.machine import machine
+from benchmarks.progress import Progress
+from benchmarks.rounds import Measured, Plan, measure
+from benchmarks.workloads import load_workload, workload_keys
 
-Seconds = dict[str, list[float]]  # contender → its time in each round
-
-
-def measure(contender: Contender, events: int, backend: str) -> float:
-    """Give the seconds one run takes, without those that starting and closing the loop take."""
-
-    async def timed() -> float:
-        started = time.perf_counter()
-        await contender(events)
-        return time.perf_counter() - started
-
-    return anyio.run(timed, backend=backend)
-
-
-def run_rounds(backend: str, rounds: int, events: int) -> Seconds:
-    """Run every contender once a round, each round beginning with another one; the first round is thrown away."""
-    field = contenders(backend)
-    seconds: Seconds = {name_of(contender): [] for contender in field}
-    for number in range(rounds + 1):
-        start = number % len(field)
-        for contender in field[start:] + field[:start]:
-            taken = measure(contender, events, backend)
-            if number:
-                seconds[name_of(contender)].append(taken)
-    return seconds
-
-
-def summarize(seconds: Seconds, events: int) -> dict[str, dict[str, float]]:
-    """Give each contender's median microseconds per event and its median ratio to the baseline of the same round."""
-    floor = seconds[name_of(bench_publish.BASELINE)]
-    return {
-        name: {
-            "us_per_event": round(statistics.median(taken) / events * 1e6, 3),
-            "ratio": round(statistics.median(mine / base for mine, base in zip(taken, floor, strict=True)), 2),
-        }
-        for name, taken in seconds.items()
-    }
-
-
-def name_of(contender: Contender) -> str:
-    return getattr(contender, "__name__", repr(contender))
+BACKENDS = ["asyncio", "trio", "uvloop"]
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="dev.py bench", description="What a handled event costs.", epilog="--leaks: look for leaks instead."
+        prog="dev.py bench",
+        description="What a delivery costs, beside everything else.",
+        epilog="--leaks: look for leaks instead (it has options of its own, see --leaks --help).",
     )
-    parser.add_argument("--backend", choices=["asyncio", "trio"], action="append", help="default: both")
-    parser.add_argument("--rounds", type=int, default=9, help="measured rounds (default 9)")
-    parser.add_argument("--events", type=int, default=10_000, help="events per run (default 10,000)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    parser.add_argument("--quick", action="store_true", help="small sizes and 3 rounds: a look, not a measurement")
+    parser.add_argument("--only", metavar="W1,W2", help="these workloads (default: all)")
+    parser.add_argument("--backend", choices=BACKENDS, action="append", help="default: asyncio and trio")
+    parser.add_argument("--rounds", type=int, help="default 9, with --quick 3")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured to one file as well")
+    parser.add_argument("--compare", metavar="REV", help="tocsin as it is here beside tocsin as of this commit")
+    parser.add_argument("--guard", action="store_true", help="count instructions and compare them with the record")
+    parser.add_argument("--record", action="store_true", help="with --guard: make today's count the record")
     options = parser.parse_args(arguments)
-    if options.rounds < 1 or options.events < 1:
-        parser.error(f"--rounds {options.rounds} --events {options.events}: both must be 1 or more")
+    options.rounds = options.rounds if options.rounds is not None else 3 if options.quick else 9
+    options.backend = options.backend or ["asyncio", "trio"]
+    if options.rounds < 1:
+        parser.error(f"--rounds {options.rounds}: must be 1 or more")
+    if options.record and not options.guard:
+        parser.error("--record goes with --guard")
+    if "uvloop" in options.backend and importlib.util.find_spec("uvloop") is None:
+        parser.error("--backend uvloop: there is no uvloop here")
+    options.workloads = chosen(options.only, parser)
     return options
 
 
-def show(backend: str, summary: dict[str, dict[str, float]]) -> None:
-    print(f"\npublish → handled, one subscriber, {backend}\n{'':28}{'µs/event':>10}{'bare awaits':>14}")
-    for name, figures in summary.items():
-        print(f"  {name.replace('_', ' '):26}{figures['us_per_event']:>10.2f}{figures['ratio']:>14.1f}")
+def chosen(only: str | None, parser: argparse.ArgumentParser) -> list[Workload]:
+    """Give the workloads that were asked for, in the order of asking."""
+    known = workload_keys()
+    keys = known if only is None else [key.strip().upper() for key in only.split(",") if key.strip()]
+    if not keys or not set(keys).issubset(known):
+        parser.error(f"--only {only}: there is {', '.join(known)}")
+    return [load_workload(key) for key in keys]
 
 
-def main(arguments: list[str]) -> None:
+def measure_all(options: argparse.Namespace, plan: Plan, facts: dict[str, str]) -> list[Measured]:
+    """Measure and show one workload after the other, and keep each at once, for the run may be interrupted."""
+    found: list[Measured] = []
+    for workload in options.workloads:
+        for backend in options.backend:
+            measured = measure(workload, backend, plan)
+            plan.progress("")
+            print("", *table.lines(measured), sep="\n", flush=True)
+            results.keep(measured, facts, results.path_of(workload.key, options.quick))
+            found.append(measured)
+    return found
+
+
+def main(arguments: list[str]) -> NoReturn:
     if "--leaks" in arguments:
         leaks.main([argument for argument in arguments if argument != "--leaks"])
     options = parse(arguments)
-    result: dict[str, Any] = {"machine": machine(), "rounds": options.rounds, "events": options.events, "publish": {}}
-    print(*(f"{key}: {value}" for key, value in result["machine"].items()), sep="\n")
-    for backend in options.backend or ["asyncio", "trio"]:
-        summary = summarize(run_rounds(backend, options.rounds, options.events), options.events)
-        result["publish"][backend] = summary
-        show(backend, summary)
+    if options.guard:
+        sys.exit(guard.main(record=options.record))
+    plan = Plan(options.rounds, options.quick, Progress().show)
+    if options.compare is not None:
+        sys.exit(compare.main(options.compare, options.workloads, options.backend, plan))
+    facts = machine()
+    print(*(f"{key}: {value}" for key, value in facts.items()), sep="\n")
+    found = measure_all(options, plan, facts)
+    chart.write(options.quick)
     if options.json is not None:
-        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        results.write(options.json, whole(found, facts))
+    failed = [f"{each.workload.key} {each.backend} {name}" for each in found for name in each.failed]
+    sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
+
+
+def whole(found: Sequence[Measured], facts: dict[str, str]) -> list[dict[str, object]]:
+    """Give all that one run measured."""
+    return [{"workload": each.workload.key, "backend": each.backend, **results.describe(each, facts)} for each in found]
 
 
 if __name__ == "__main__":
