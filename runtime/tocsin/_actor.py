@@ -27,12 +27,13 @@ from tocsin_supervisors import (
 )
 
 from ._deduplication import DuplicateWindow
+from ._envelope import Priority
 from ._ledger import Counters, Ledger
 from ._mailbox import Mailbox
-from ._outcomes import HANDLED, RETURNED, DeadLettered, Dropped, DropReason, Rejected, RejectReason
-from ._overflow import Coalesce
+from ._outcomes import DROPPED_OLDEST, HANDLED, RETURNED, DeadLettered, Dropped, DropReason, Rejected, RejectReason
+from ._overflow import Coalesce, DropOldest
 from ._presence import Presence
-from ._receipt import note_accepted, note_outcome
+from ._receipt import Receipt, note_accepted, note_handled, note_outcome
 from ._reports import DeliveryDropped
 from .exceptions import ActorRestarting, ActorStopped, AskError, AskTimeout
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from ._envelope import Envelope
     from ._outcomes import Outcome
     from ._run import Run
+    from ._server import Server
     from ._subscription import Subscription
 
 
@@ -66,7 +68,12 @@ class Actor:
             strict=settings.strict_order,
             coalescing=isinstance(settings.overflow, Coalesce),
             now=run.now,
+            name=subscription.name,
+            plain=self.is_plain,
+            sleeper=run.sleeper,
         )
+        if isinstance(settings.overflow, DropOldest):
+            self.mailbox.drops = self.dropped_plain
         self.counters: Counters = Counters()
         self.health: Health = Health(settings.sick_after)
         self.duplicates: DuplicateWindow | None = (
@@ -74,7 +81,7 @@ class Actor:
         )
         self.probation_over: anyio.Event = anyio.Event()  # servers other than the probing one sleep on it
         self.missed: int = 0  # deliveries dropped since the last one that was handled
-        self.in_flight: dict[AnyDelivery, None] = {}  # in the order they were started
+        self.servers: list[Server] = []  # kept over incarnations, so that what waits for them knows them
         self.presence: Presence = Presence.DOWN
         self.is_leaving = False  # its subscription is being ended: what is left goes back, not to the dead letters
         self.incarnation: int = 0
@@ -88,6 +95,29 @@ class Actor:
     def is_keyed(self) -> bool:
         """True when deliveries have a key: to be ordered by, or to be coalesced by."""
         return self.settings.key is not None or isinstance(self.settings.overflow, Coalesce)
+
+    @property
+    def is_plain(self) -> bool:
+        """True when nothing has to be found out about an event that is published without options."""
+        settings = self.settings
+        return (
+            settings.when is None
+            and not self.is_keyed
+            and settings.deduplicate is None
+            and settings.context == "actor"
+            and Priority.NORMAL in settings.priorities
+        )
+
+    @property
+    def handled_by_now(self) -> int:
+        """How many deliveries were handled, those in the fast lanes of the servers included."""
+        return self.counters.handled + sum(server.handled for server in self.servers)
+
+    @property
+    def in_flight(self) -> list[AnyDelivery]:
+        """The deliveries whose handler runs and that have not ended."""
+        handling = (server.delivery for server in self.servers)
+        return [delivery for delivery in handling if delivery is not None and not delivery.ended]
 
     def duplicate_key_of(self, envelope: Envelope[Any]) -> Hashable:
         """Give what tells a duplicate of *envelope*: its id, unless the subscription gives a key of its own."""
@@ -114,6 +144,11 @@ class Actor:
         return self.ending is not None or (self.context is not None and self.context.stop_requested)
 
     @property
+    def needs_attention(self) -> bool:
+        """True while the end of a delivery may have consequences for more than the delivery."""
+        return self.run.is_draining or self.is_stopping or self.health.on_probation or self.health.streak > 0
+
+    @property
     def may_be_cut(self) -> bool:
         """True once we may have cancelled what runs: an incarnation that has to end by itself lets it finish, unless
         something that ends programs was raised.
@@ -126,7 +161,7 @@ class Actor:
     def routed(self, delivery: AnyDelivery) -> None:
         """Enter *delivery*; from here on it must end."""
         self.counters.matched += 1
-        self.run.pending += 1
+        self.run.one_routed()
 
     def take_in(self, delivery: AnyDelivery) -> None:
         """Put *delivery* into the mailbox; the caller has looked for room."""
@@ -147,6 +182,16 @@ class Actor:
             delivery.question.answer(answer)
         self._end(delivery, HANDLED)
 
+    def handled_plain(self, receipt: Receipt) -> None:
+        """The handler of a plain delivery returned."""
+        self.counters.handled += 1
+        if self.health.on_probation:
+            self.probation_over.set()
+        self.health.on_success()
+        note_handled(receipt)
+        self.mailbox.admit()
+        self.run.one_ended()
+
     def dropped(self, delivery: AnyDelivery, reason: DropReason) -> None:
         """A policy let go of *delivery*."""
         self.counters.dropped += 1
@@ -158,10 +203,20 @@ class Actor:
             text = f"the question was dropped by the policy of {self.name!r} ({reason.value}): ask again later"
             delivery.question.fail(AskError(self.name, text))
         if self.run.is_observed:
-            self.run.report(
-                DeliveryDropped(subscription=self.name, event_id=delivery.envelope.id, reason=reason, at=self.run.now())
-            )
+            self._tell_dropped(delivery.envelope.id, reason)
         self._end(delivery, Dropped(reason))
+
+    def dropped_plain(self, receipt: Receipt) -> None:
+        """A plain delivery was dropped for a newer one."""
+        self.counters.dropped += 1
+        self.missed += 1
+        if self.run.is_observed:
+            self._tell_dropped(receipt.event_id or "", DropReason.OLDEST)
+        note_outcome(receipt, self.name, DROPPED_OLDEST)
+        self.run.one_ended()
+
+    def _tell_dropped(self, event_id: str, reason: DropReason) -> None:
+        self.run.report(DeliveryDropped(subscription=self.name, event_id=event_id, reason=reason, at=self.run.now()))
 
     def rejected(self, delivery: AnyDelivery, reason: RejectReason) -> None:
         """The publisher or asker is being told no."""
@@ -196,35 +251,43 @@ class Actor:
         self._end(delivery, DeadLettered(reason, letter))
 
     def _end(self, delivery: AnyDelivery, outcome: Outcome) -> None:
-        self.in_flight.pop(delivery, None)
         if delivery.ended:
             return
         delivery.ended = True
         self.mailbox.settled(delivery)
-        note_outcome(delivery.receipt, self.name, outcome)
+        if delivery.plain and outcome is HANDLED:
+            note_handled(delivery.receipt)
+        else:
+            note_outcome(delivery.receipt, self.name, outcome)
         self.run.one_ended()
 
     def ledger(self) -> Ledger:
-        """Give the account as it stands."""
+        """Give the account as it stands, as far as publishing has been counted."""
         counters = self.counters
         return Ledger(
-            matched=counters.matched,
-            handled=counters.handled,
+            matched=counters.matched + self.mailbox.taken,
+            handled=self.handled_by_now,
             dead_lettered=counters.dead_lettered,
             dropped=counters.dropped,
             rejected=counters.rejected,
             returned=counters.returned,
             queued=self.mailbox.queued,
-            in_flight=len(self.in_flight),
+            in_flight=sum(server.is_handling for server in self.servers),
             waiting_retry=self.mailbox.waiting_retry,
             blocked=self.mailbox.blocked_publishers,
         )
 
     # ── an attempt has ended without success ──
 
+    def not_in_flight(self, delivery: AnyDelivery) -> None:
+        """The attempt of *delivery* is over, and it goes somewhere else now."""
+        for server in self.servers:
+            if server.entry is delivery:
+                server.entry = None
+
     def interrupted(self, delivery: AnyDelivery) -> None:
         """A stop or a restart ended the attempt: it does not count, and the delivery is first in line again."""
-        self.in_flight.pop(delivery, None)
+        self.not_in_flight(delivery)
         delivery.attempt -= 1
         delivery.interrupted = True
         self.missed += delivery.missed  # it was not handled, so the gap before it is still to be told
@@ -247,6 +310,7 @@ class Actor:
 
     def wake_servers(self) -> None:
         """Let every server that sleeps look at the state of the actor."""
+        self.mailbox.look_up()
         self.mailbox.wake_all()
         self.probation_over.set()
 
@@ -259,21 +323,26 @@ class Actor:
 
     def came_up(self) -> None:
         """An incarnation is ready to serve."""
-        if self.presence is Presence.GONE:
-            self.run.router.add(self)  # it had ended, and came back by request or with its group
+        if self.presence is Presence.GONE and self.run.actors.get(self.name) is self:
+            # It had ended, and came back by request or with its group. Not when its account is closed, since whoever
+            # subscribed it was cancelled.
+            self.run.router.add(self)
         self.presence = Presence.UP
+        self.mailbox.open()
         self.run.absent.discard(self)
 
     def went_down(self, presence: Presence) -> None:
         """The incarnation ended: whoever waits for an answer is told at once, and for good if the actor is."""
         self.presence = presence
         self.context = None
-        for delivery in list(self.in_flight):
-            # Its server is gone without having settled it, which only an error of ours can do: it is not lost for that.
-            self.interrupted(delivery)
+        for server in self.servers:
+            if server.is_handling:
+                # The server is gone without having settled it, which only an error of ours can do: it is not lost.
+                self.interrupted(server.release())
         self._tell_askers(ActorRestarting if presence is Presence.DOWN else ActorStopped)
         if presence in (Presence.PARKED, Presence.GONE) and not self.is_leaving:
             self.run.absent.add(self)
+            self.mailbox.shut()
             for delivery, publisher in self.mailbox.blocked():
                 publisher.buried(delivery)
                 self.bury(delivery, DeadLetterReason.ACTOR_STOPPED)
@@ -284,11 +353,11 @@ class Actor:
             if delivery.question is not None:
                 delivery.question.fail(error(self.name, delivery.event))
                 publisher.refuse(delivery, RejectReason.ACTOR_DOWN)
-        for delivery in list(self.mailbox):
-            if delivery.question is not None:
-                self.mailbox.remove(delivery)
-                delivery.question.fail(error(self.name, delivery.event))
-                self.rejected(delivery, RejectReason.ACTOR_DOWN)
+        for delivery in self.mailbox.questions():
+            self.mailbox.remove(delivery)
+            assert delivery.question is not None
+            delivery.question.fail(error(self.name, delivery.event))
+            self.rejected(delivery, RejectReason.ACTOR_DOWN)
 
     def bury_queue(self) -> None:
         """The actor ended for good: what it will never handle becomes dead letters."""

@@ -35,6 +35,7 @@ def attempt_failed(actor: Actor, delivery: AnyDelivery, failed: Failed) -> None:
     """Decide what becomes of *delivery*, then of the incarnation of *actor* that failed it."""
     failure = Failure.of(failed.error)
     actor.last_error = failure
+    actor.mailbox.look_up()  # a success of any server counts now
     actor.missed += delivery.missed  # it was not handled, so the gap before it is still to be told
     # Only a stop ends a delivery whose handler still runs, and then it is interrupted, whatever it raises.
     assert not delivery.ended, f"{delivery!r} had ended before its attempt"
@@ -98,14 +99,14 @@ def _retry_or_bury(actor: Actor, delivery: AnyDelivery, failed: Failed, failure:
 
 def _spare(actor: Actor, delivery: AnyDelivery) -> None:
     """The actor is at fault: the attempt does not count, so no outage empties a mailbox into the dead letters."""
-    del actor.in_flight[delivery]
+    actor.not_in_flight(delivery)
     delivery.attempt -= 1
     actor.mailbox.put_behind(delivery)
 
 
 def _retry(actor: Actor, delivery: AnyDelivery, delay: float, failure: Failure) -> None:
     run = actor.run
-    del actor.in_flight[delivery]
+    actor.not_in_flight(delivery)
     actor.counters.retried += 1
     now = run.now()
     actor.mailbox.put_for_retry(delivery, now + delay)

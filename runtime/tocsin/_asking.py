@@ -84,7 +84,7 @@ async def _queue(run: Run, actor: Actor, delivery: AnyDelivery, *, from_handler:
     if actor.mailbox.has_room:
         actor.take_in(delivery)
         return
-    waiting = WaitingPublisher(run.now, from_handler=from_handler)
+    waiting = WaitingPublisher(run, from_handler=from_handler)
     waiting.wait_for(actor, delivery, None)
     await waiting.wait()
     if delivery.ended and delivery.question is not None:

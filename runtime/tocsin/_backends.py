@@ -1,14 +1,24 @@
-"""The few places where asyncio and trio are asked for something that anyio has no word for. Each says why."""
+"""The few places where asyncio and trio are asked for something that anyio has no word for, or only a slow one.
+
+Each says why.
+"""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, final
 
 import anyio.lowlevel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import asyncio
+    from collections.abc import Awaitable, Callable
+
+
+def native_loop() -> Any:
+    """Give the event loop of asyncio that runs here, or None on trio."""
+    native = cast("Any", anyio.lowlevel.current_token().native_token)
+    return native if hasattr(native, "call_soon_threadsafe") else None
 
 
 def monotonic_clock() -> Callable[[], float]:
@@ -16,9 +26,9 @@ def monotonic_clock() -> Callable[[], float]:
 
     `anyio.current_time()` looks the backend up at every call (6 times the cost).
     """
-    native = cast("Any", anyio.lowlevel.current_token().native_token)
-    if hasattr(native, "call_soon_threadsafe"):
-        return cast("Callable[[], float]", native.time)
+    loop = native_loop()
+    if loop is not None:
+        return cast("Callable[[], float]", loop.time)
     # trio is imported already, since it is running; its clock may be a test's virtual one.
     return cast("Callable[[], float]", sys.modules["trio"].lowlevel.current_clock().current_time)
 
@@ -33,3 +43,137 @@ def waker(callback: Callable[[], object]) -> Callable[[], None]:
     if hasattr(native, "call_soon_threadsafe"):
         return lambda: native.call_soon_threadsafe(callback)
     return lambda: native.run_sync_soon(callback)
+
+
+# ── sleeping ──
+
+
+class Sleeper(Protocol):
+    """A task that sleeps until it is woken, once. An `anyio.Event` does the same at ten times the cost."""
+
+    is_woken: bool
+    """True once it was woken, also if it was cancelled in the same step."""
+
+    async def sleep(self) -> None:
+        """Sleep until woken or cancelled. Called once, by the task that made it, before anybody wakes it."""
+
+    def wake(self) -> None:
+        """Wake it up. Idempotent, and without effect after it was cancelled."""
+
+
+@final
+class AsyncioSleeper:
+    """A future."""
+
+    __slots__ = ("_future", "is_woken")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._future = loop.create_future()
+        self.is_woken: bool = False
+
+    async def sleep(self) -> None:
+        """See `Sleeper`."""
+        await self._future
+
+    def wake(self) -> None:
+        """See `Sleeper`."""
+        self.is_woken = True
+        if not self._future.done():
+            self._future.set_result(None)
+
+
+@final
+class TrioSleeper:
+    """A task out of trio's hands, until it is given back: exactly once, or the whole run breaks."""
+
+    __slots__ = ("_lowlevel", "_task", "is_woken")
+
+    def __init__(self, lowlevel: Any) -> None:
+        self._lowlevel = lowlevel
+        self._task: Any = None  # while it sleeps and is neither woken nor cancelled
+        self.is_woken: bool = False
+
+    async def sleep(self) -> None:
+        """See `Sleeper`."""
+        self._task = self._lowlevel.current_task()
+        await self._lowlevel.wait_task_rescheduled(self._abort)
+
+    def wake(self) -> None:
+        """See `Sleeper`."""
+        self.is_woken = True
+        task, self._task = self._task, None
+        if task is not None:
+            self._lowlevel.reschedule(task)
+
+    def _abort(self, _raise_cancel: object) -> Any:
+        self._task = None
+        return self._lowlevel.Abort.SUCCEEDED
+
+
+def sleepers() -> Callable[[], Sleeper]:
+    """Give the function that makes sleepers on the running backend."""
+    loop = native_loop()
+    if loop is not None:
+        return lambda: AsyncioSleeper(loop)
+    lowlevel = sys.modules["trio"].lowlevel
+    return lambda: TrioSleeper(lowlevel)
+
+
+# ── turns of the loop ──
+
+
+@final
+class _BareYield:
+    """What `asyncio.sleep(0)` awaits: one turn of the loop, at half the cost of `anyio.lowlevel.checkpoint()`."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Any:
+        yield
+
+
+def slice_length() -> int:
+    """Give how many deliveries, or publishes, may follow one another before others have their turn.
+
+    Fewer on trio, which runs who has something to do in any order: of two in a loop one may have two turns in a row.
+    """
+    return 64 if native_loop() is not None else 32
+
+
+def turns() -> Callable[[], Awaitable[object]]:
+    """Give a function whose result is awaited to let everybody else have a turn: a checkpoint."""
+    if native_loop() is not None:
+        bare = _BareYield()
+        return lambda: bare
+    return cast("Callable[[], Awaitable[object]]", sys.modules["trio"].lowlevel.checkpoint)
+
+
+@final
+class NextTurn:
+    """Calls a function in the next turn of the loop, whenever asked to."""
+
+    def __init__(self, callback: Callable[[], object]) -> None:
+        self._callback = callback
+        self._loop = native_loop()
+        self._sleepers = sleepers()
+        self._sleeper: Sleeper | None = None
+
+    def ask(self) -> bool:
+        """Have the function called in the next turn. False: nobody can do that now."""
+        if self._loop is not None:
+            self._loop.call_soon(self._callback)
+            return True
+        if self._sleeper is None:
+            return False
+        self._sleeper.wake()
+        return self._sleeper.is_woken
+
+    async def run(self) -> None:
+        """Serve, until cancelled: trio calls nothing soon but tasks."""
+        try:
+            while True:
+                self._sleeper = self._sleepers()
+                await self._sleeper.sleep()
+                self._callback()
+        finally:
+            self._sleeper = None

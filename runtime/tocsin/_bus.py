@@ -15,13 +15,15 @@ from tocsin_supervisors._checks import check_stall_threshold
 
 from ._asking import ask as ask_actor
 from ._asking import whom_to_ask
-from ._composing import check_duration, compose
+from ._composing import cause_of, check_duration, compose
+from ._fast_publishing import NOBODY, Publishing
 from ._forks import watch_forks
 from ._lifecycle import Phase, is_over
 from ._observing import check_observer
+from ._posts import Post
 from ._publishing import own_server
 from ._receipt import Receipt
-from ._registry import Registry, default_intensity
+from ._registry import default_intensity
 from ._replay import choose
 from ._replay import replay as replay_letters
 from ._snapshot import snapshot
@@ -53,7 +55,7 @@ if TYPE_CHECKING:
 
 
 @final
-class EventBus(Registry):
+class EventBus(Publishing):
     """An event bus whose subscribers are supervised actors.
 
     Declare it at import, subscribe to it, then run it::
@@ -93,6 +95,7 @@ class EventBus(Registry):
             raise TypeError(f"name={name!r}: the name of a bus is a text that is not empty")
         if observer is not None:
             check_observer(observer)
+        self.names: dict[str, str] = {}  # of all subscriptions and groups → which of both it is
         super().__init__(name, strategy=strategy, intensity=default_intensity() if intensity is None else intensity)
         self.observer = observer
         self.dead_letters: DeadLetterOffice[Any] = DeadLetterOffice() if dead_letters is None else dead_letters
@@ -103,6 +106,7 @@ class EventBus(Registry):
         self.random: Random = Random() if random is None else random  # jitter needs no secrecy
         self._run: Run | None = None  # the one that is up, or the last one
         self._stopper: Stopper | None = None
+        self._publisher = NOBODY
         watch_forks(self)
 
     # ── what is declared ──
@@ -171,7 +175,11 @@ class EventBus(Registry):
 
     def attach(self, run: Run, stopper: Stopper) -> None:
         """Take *run* as the one that is up; called by the run itself before its tree starts."""
-        self._run, self._stopper = run, stopper
+        self._run, self._stopper, self._publisher = run, stopper, run.publisher
+
+    def detach(self) -> None:
+        """Take no more events: the run is over."""
+        self._publisher = NOBODY
 
     async def drain(self, timeout: float = 30.0) -> bool:  # noqa: ASYNC109  # it gives up waiting, and raises nothing
         """Take no new events, and wait until everything accepted has ended, *timeout* seconds at most.
@@ -221,31 +229,6 @@ class EventBus(Registry):
 
     # ── publishing ──
 
-    async def publish(
-        self, event: object, *, receipt: Receipt | None = None, **options: Unpack[PublishOptions]
-    ) -> Receipt:
-        """Publish *event* and return when every matching mailbox has taken it.
-
-        Full mailboxes do what their subscription's overflow policy says: by default publishing waits for room, in the
-        order of arrival. It gives the receipt, also filled when it raises: MailboxFull (a policy refused, or a limit on
-        the wait ran out), WouldDeadlock, BusClosed (all with the receipt), RouteError, InvalidPriority, InvalidTopic.
-        Cancelled while waiting, it withdraws from the mailboxes that had not taken the event; the receipt, if you
-        passed one in, and a note on the cancellation say which have. It is a checkpoint at least once in 32 calls, not
-        at each.
-        """
-        run = self._up()
-        return await run.publisher.publish(
-            compose(run, event, options, own_server(run)), Receipt() if receipt is None else receipt
-        )
-
-    def publish_nowait(self, event: object, **options: Unpack[PublishOptions]) -> Receipt:
-        """Publish *event* without waiting, from synchronous code in the loop's thread.
-
-        Where publishing would wait, raise MailboxFull.
-        """
-        run = self._up()
-        return run.publisher.publish_nowait(compose(run, event, options, own_server(run)), Receipt())
-
     async def publish_many(self, events: Iterable[object], **options: Unpack[PublishOptions]) -> list[Receipt]:
         """Publish *events* one after the other, with the same options, and give a receipt for each.
 
@@ -262,19 +245,11 @@ class EventBus(Registry):
         room by then may still be taken. When the bus stops, BusClosed, so that no thread waits for ever. In the loop's
         own thread it would wait for itself, so WrongThread.
         """
-        run = self._up_or_over()
-        if timeout is not None:
-            check_duration("timeout", timeout)
-        if is_over(run.phase):
-            raise BusClosed(self.name, str(run.phase))
-        if threading.get_ident() == run.thread:
-            raise WrongThread(
-                f"publish_from_thread of bus {self.name!r} was called in its own thread: use publish or publish_nowait"
-            )
+        run = self._up_for_thread("publish_from_thread", timeout)
         server = own_server(run)
 
         async def publish() -> Receipt:
-            envelope = compose(run, event, options, server)
+            envelope = compose(run, event, options, cause_of(server))
             return await run.publisher.publish(envelope, Receipt(), server)
 
         future = run.box.post(publish)
@@ -282,6 +257,21 @@ class EventBus(Registry):
             return future.result(timeout)
         finally:
             future.cancel()  # if it has not begun, it need not; otherwise this does nothing
+
+    def post_from_thread(
+        self, event: object, *, timeout: float | None = None, **options: Unpack[PublishOptions]
+    ) -> None:
+        """Hand *event* over from any other thread to be published soon, and return without waiting for that.
+
+        Many times as quick as `publish_from_thread`. Events posted by one thread are published in order, and one that
+        has to wait for room holds up those behind it. Up to 10,000 may be on their way; then it waits, and raises
+        TimeoutError after *timeout* seconds (None: no limit). Raise BusClosed when the bus has ended, WrongThread in
+        the loop's own thread. There is no receipt: what cannot be published (RouteError, MailboxFull, wrong options) is
+        told of in the log; what was not published when the bus stopped is in `StopReport.unpublished`.
+        """
+        run = self._up_for_thread("post_from_thread", timeout)
+        # The cause is looked up here: the handler whose thread this is may be through when the loop gets to it.
+        run.posts.post(Post(event, options, cause_of(own_server(run))), timeout)
 
     async def ask(
         self,
@@ -301,7 +291,7 @@ class EventBus(Registry):
         run = self._up()
         run.publisher.check_open(from_handler=own_server(run) is not None)
         check_duration("timeout", timeout)
-        envelope = compose(run, event, options, own_server(run))
+        envelope = compose(run, event, options, cause_of(own_server(run)))
         return await ask_actor(run, whom_to_ask(run, envelope, to), envelope, timeout)
 
     # ── dead letters ──
@@ -358,6 +348,19 @@ class EventBus(Registry):
         run.check_thread()
         if is_over(run.phase):
             raise BusClosed(self.name, str(run.phase))
+        return run
+
+    def _up_for_thread(self, name: str, timeout: float | None) -> Run:
+        """Give the run that is up, after checking that this is not its thread."""
+        run = self._up_or_over()
+        if timeout is not None:
+            check_duration("timeout", timeout)
+        if is_over(run.phase):
+            raise BusClosed(self.name, str(run.phase))
+        if threading.get_ident() == run.thread:
+            raise WrongThread(
+                f"{name} of bus {self.name!r} was called in its own thread: use publish or publish_nowait"
+            )
         return run
 
     def _its_stopper(self) -> Stopper:

@@ -14,8 +14,13 @@ if TYPE_CHECKING:
     from ._server import Server
 
 
-def compose(run: Run, event: object, options: PublishOptions, server: Server | None) -> Envelope[Any]:
-    """Make the envelope of *event*. In a handler of *server* it inherits the correlation, and its cause.
+def cause_of(server: Server | None) -> Envelope[Any] | None:
+    """Give the envelope that *server* is handling: what it publishes now is caused by that."""
+    return None if server is None or server.delivery is None else server.delivery.envelope
+
+
+def compose(run: Run, event: object, options: PublishOptions, cause: Envelope[Any] | None) -> Envelope[Any]:
+    """Make the envelope of *event*. It inherits the correlation of its *cause*.
 
     Raise InvalidPriority, InvalidTopic, TypeError or ValueError for options that are none; nothing has happened then.
     """
@@ -23,7 +28,6 @@ def compose(run: Run, event: object, options: PublishOptions, server: Server | N
         unknown = ", ".join(sorted(options.keys() - PUBLISH_OPTIONS))
         allowed = ", ".join(sorted(PUBLISH_OPTIONS))
         raise TypeError(f"unknown option of publish: {unknown}; allowed are {allowed}")
-    cause = None if server is None or server.delivery is None else server.delivery.envelope
     expires_in = options.get("expires_in")
     priority = options.get("priority", Priority.NORMAL)
     return Envelope(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, final
+
+from ._receipt import Receipt, envelope_of, queued_at
 
 if TYPE_CHECKING:
     import contextvars
@@ -13,7 +15,6 @@ if TYPE_CHECKING:
 
     from ._asking import Question
     from ._envelope import Envelope, Priority
-    from ._receipt import Receipt
 
 E = TypeVar("E")
 
@@ -40,6 +41,7 @@ class Delivery(Generic[E]):
         "missed",
         "number",
         "owns_key",
+        "plain",
         "question",
         "queued_at",
         "receipt",
@@ -63,6 +65,7 @@ class Delivery(Generic[E]):
         self.duplicate_key: Hashable | None = None
         self.remembered: bool = False  # by the window of duplicates
         self.owns_key: bool = False  # it is the one delivery of its key that is being handled or strictly retried
+        self.plain: bool = False  # that it was handled, its receipt only counts
         self.interrupted: bool = False  # a stop or a restart ended its last attempt, which does not count
         self.first_failed_at: datetime | None = None
         self.question: Question | None = None  # set when somebody waits for an answer
@@ -88,4 +91,16 @@ class Delivery(Generic[E]):
         return f"<Delivery of {self.envelope!r} to {self.subscription}, attempt {self.attempt}>"
 
 
-AnyDelivery = Delivery[Any]
+AnyDelivery: TypeAlias = Delivery[Any]
+
+Entry: TypeAlias = Receipt | AnyDelivery
+"""What waits in a lane: a delivery, or for a plain one the receipt that all subscriptions of the event share."""
+
+
+def plain_delivery(receipt: Receipt, subscription: str) -> AnyDelivery:
+    """Make the delivery that *receipt* stands for in the mailbox of *subscription*."""
+    envelope = envelope_of(receipt)
+    delivery: AnyDelivery = Delivery(envelope, subscription, receipt, envelope.serial)
+    delivery.plain = True
+    delivery.queued_at = queued_at(receipt)
+    return delivery

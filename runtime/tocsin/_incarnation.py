@@ -10,9 +10,16 @@ import anyio
 from tocsin_supervisors import Failure, forget_traceback, sort_leaves
 
 from ._context import current_server
-from ._invocation import in_context_of_publisher, invoke_actor, invoke_handler, run_in_thread
+from ._invocation import (
+    handle_actor,
+    handle_event,
+    in_context_of_publisher,
+    invoke_actor,
+    invoke_handler,
+    run_in_thread,
+)
 from ._presence import Presence
-from ._server import Server, serve_all
+from ._server import first_server, serve_all
 from .exceptions import FinishActor
 
 if TYPE_CHECKING:
@@ -21,7 +28,7 @@ if TYPE_CHECKING:
     from tocsin_supervisors import ChildContext
 
     from ._actor import Actor
-    from ._invocation import Invoke
+    from ._invocation import Handle, Invoke
 
 
 async def live(actor: Actor, context: ChildContext) -> None:
@@ -31,16 +38,15 @@ async def live(actor: Actor, context: ChildContext) -> None:
     servers are idle.
     """
     actor.begin(context.incarnation)
-    server = Server(actor, may_probe=True)
     # Set before anything of the user's runs, so that what `started()` publishes is known to come from inside.
-    current_server.set(server)
+    current_server.set(first_server(actor))
     instance = await _build(actor)
     try:
         actor.context = context
         actor.came_up()
         context.on_stop(actor.wake_servers)
         context.started()
-        await serve_all(server, _invoke(actor, instance))
+        await serve_all(actor, _invoke(actor, instance), _handle(actor, instance))
     finally:
         actor.went_down(Presence.DOWN)
         await _take_down(actor, instance, context)
@@ -56,6 +62,16 @@ def _invoke(actor: Actor, instance: object) -> Invoke:
         assert subscription.handler_plan is not None
         invoke = invoke_handler(subscription.handler_plan, subscription.handler_plan.call, limiter)
     return in_context_of_publisher(invoke) if actor.settings.context == "delivery" else invoke
+
+
+def _handle(actor: Actor, instance: object) -> Handle | None:
+    """Give the short way to handle a plain delivery, if there is one."""
+    subscription = actor.subscription
+    if not actor.is_plain:
+        return None
+    if subscription.actor_plan is not None:
+        return handle_actor(subscription.actor_plan, instance)
+    return None if subscription.handler_plan is None else handle_event(subscription.handler_plan)
 
 
 async def _build(actor: Actor) -> Any:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Invoke: TypeAlias = "Callable[[AnyDelivery], Awaitable[Any]]"
+Handle: TypeAlias = "Callable[[Any], Awaitable[Any]]"
+MAX_CHOICES = 1024  # of methods that are remembered: topics are data, and classes may be made on the fly
 
 
 def invoke_handler(plan: HandlerPlan, call: Callable[..., Any], limiter: anyio.CapacityLimiter) -> Invoke:
@@ -51,13 +53,35 @@ def invoke_actor(plan: ActorPlan, instance: object, limiter: anyio.CapacityLimit
         kind = (type(event), envelope.topic)
         method = chosen.get(kind)
         if method is None:
-            if len(chosen) >= 1024:
-                chosen.clear()  # topics are data: their number must not grow without bound
+            if len(chosen) >= MAX_CHOICES:
+                chosen.clear()
             selected = select_method(plan, *kind)
             method = chosen[kind] = invoke_handler(selected, getattr(instance, selected.name), limiter)
         return method(delivery)
 
     return invoke
+
+
+def handle_event(plan: HandlerPlan) -> Handle | None:
+    """Give the handler itself, if it is to be called with nothing but the event, in the task of the server."""
+    return plan.call if plan.is_async and not plan.wants_delivery else None
+
+
+def handle_actor(plan: ActorPlan, instance: object) -> Handle | None:
+    """Give the function that calls the method of *instance* for an event, if all of them can be called like that."""
+    if not all(method.plan.is_async and not method.plan.wants_delivery for method in plan.methods):
+        return None
+    chosen: dict[type, Handle] = {}
+
+    def handle(event: object) -> Awaitable[Any]:
+        method = chosen.get(type(event))
+        if method is None:
+            if len(chosen) >= MAX_CHOICES:
+                chosen.clear()
+            method = chosen[type(event)] = getattr(instance, select_method(plan, type(event), None).name)
+        return method(event)
+
+    return handle
 
 
 def in_context_of_publisher(invoke: Invoke) -> Invoke:

@@ -14,7 +14,7 @@ from ._lanes import Lanes
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
-    from ._delivery import AnyDelivery
+    from ._delivery import AnyDelivery, Entry
 
 
 @final
@@ -23,7 +23,7 @@ class KeyOrder:
 
     __slots__ = ("_busy", "_held", "_lanes", "_next", "held_count")
 
-    def __init__(self, lanes: Lanes[AnyDelivery]) -> None:
+    def __init__(self, lanes: Lanes[Entry]) -> None:
         self._lanes = lanes
         self._busy: set[Hashable] = set()
         self._next: dict[Hashable, AnyDelivery] = {}  # key → the one that is next with it, in its lane

@@ -33,19 +33,39 @@ _NORMAL = int(Priority.NORMAL)
 class Lanes(Generic[T]):
     """See the module. Unbounded, as the mailbox looks after room. Items are told apart by identity, never compared."""
 
+    # _others: how many items wait in lanes other than NORMAL's. Those in that one are not counted: whoever publishes
+    # appends to it directly, as long as the others are empty.
     # _served: lane → the number of takes when it was last served or began to wait; meaningful while the lane is
     # waiting. The number grows only while several lanes wait; it is what passing over is counted by.
-    __slots__ = ("_lanes", "_length", "_served", "_takes")
+    __slots__ = ("_lanes", "_others", "_served", "_takes")
 
     def __init__(self) -> None:
         # Made on first use: an empty deque takes 760 bytes, and most mailboxes are idle and know one priority.
         self._lanes: list[deque[T] | None] = [None] * len(Priority)
         self._served = [0] * len(Priority)
         self._takes = 0
-        self._length = 0
+        self._others = 0
 
     def __len__(self) -> int:
-        return self._length
+        lane = self._lanes[_NORMAL]
+        return self._others + len(lane) if lane else self._others
+
+    @property
+    def others(self) -> int:
+        """How many items wait in other lanes than that of NORMAL."""
+        return self._others
+
+    def normal(self) -> deque[T]:
+        """Give the lane of NORMAL, which stays the same: while nothing waits in another lane, others may append to it
+        and take from it, as long as they call `touched`."""
+        lane = self._lanes[_NORMAL]
+        if lane is None:
+            lane = self._lanes[_NORMAL] = deque()
+        return lane
+
+    def touched(self) -> None:
+        """Note that somebody has taken from the lane of NORMAL, or may put the first one into it."""
+        self._served[_NORMAL] = self._takes
 
     def __iter__(self) -> Iterator[T]:
         """Iterate over what is waiting now: the most urgent lane first, each in order, without rule 2."""
@@ -57,7 +77,7 @@ class Lanes(Generic[T]):
         if not lane:
             lane = self._begin_to_wait(priority)
         lane.append(item)
-        self._length += 1
+        self._others += priority != _NORMAL
 
     def appendleft(self, item: T, priority: Priority) -> None:
         """Put *item* first in the lane of *priority*: one that was taken and is given back, or whose retry is due."""
@@ -65,16 +85,16 @@ class Lanes(Generic[T]):
         if not lane:
             lane = self._begin_to_wait(priority)
         lane.appendleft(item)
-        self._length += 1
+        self._others += priority != _NORMAL
 
     def popleft(self) -> T:
         """Take the next item by the rules of the module. Raise IndexError if nothing is waiting."""
         lane = self._lanes[_NORMAL]
-        if lane and len(lane) == self._length:
+        if lane and not self._others:
             self._served[_NORMAL] = self._takes  # the usual case: one lane has everything, and nobody is passed over
-        else:
-            lane = self._next_lane()
-        self._length -= 1
+            return lane.popleft()
+        priority, lane = self._next_lane()
+        self._others -= priority != _NORMAL
         return lane.popleft()
 
     def oldest(self) -> T | None:
@@ -87,9 +107,9 @@ class Lanes(Generic[T]):
         Not the oldest of all: losing a CRITICAL one because LOW ones flood the mailbox would turn priorities upside
         down.
         """
-        for lane in reversed(self._lanes):
+        for priority, lane in reversed(list(enumerate(self._lanes))):
             if lane:
-                self._length -= 1
+                self._others -= priority != _NORMAL
                 return lane.popleft()
         raise IndexError("nothing is waiting in the lanes: look at len() first")
 
@@ -102,9 +122,9 @@ class Lanes(Generic[T]):
         place = self._place_of(item)
         if place is None:
             return False
-        lane, index = place
+        priority, lane, index = place
         del lane[index]
-        self._length -= 1
+        self._others -= priority != _NORMAL
         return True
 
     def replace(self, old: T, new: T) -> bool:
@@ -112,15 +132,17 @@ class Lanes(Generic[T]):
         place = self._place_of(old)
         if place is None:
             return False
-        lane, index = place
+        _, lane, index = place
         lane[index] = new
         return True
 
     def clear(self) -> list[T]:
         """Take everything out, in the order of iteration. The memory of the lanes is given back."""
         items = list(self)
-        self._lanes = [None] * len(Priority)
-        self._length = 0
+        for lane in self._lanes:
+            if lane:
+                lane.clear()
+        self._others = 0
         return items
 
     def __repr__(self) -> str:
@@ -136,7 +158,7 @@ class Lanes(Generic[T]):
             lane = self._lanes[priority] = deque()
         return lane
 
-    def _next_lane(self) -> deque[T]:
+    def _next_lane(self) -> tuple[int, deque[T]]:
         """Choose the lane to be served, and count the others as passed over."""
         chosen: int | None = None
         longest = MAX_PASSED_OVER - 1
@@ -153,11 +175,11 @@ class Lanes(Generic[T]):
         self._served[chosen] = self._takes
         lane = self._lanes[chosen]
         assert lane  # chosen among the lanes that wait
-        return lane
+        return chosen, lane
 
-    def _place_of(self, item: T) -> tuple[deque[T], int] | None:
-        for lane in self._lanes:
+    def _place_of(self, item: T) -> tuple[int, deque[T], int] | None:
+        for priority, lane in enumerate(self._lanes):
             for index, waiting in enumerate(lane or ()):
                 if waiting is item:
-                    return lane, index  # type: ignore[return-value]
+                    return priority, lane, index  # type: ignore[return-value]
         return None

@@ -81,8 +81,11 @@ def _start_helpers(host: anyio.abc.TaskGroup, run: Run, stopper: Stopper) -> lis
 
     jobs: dict[str, Callable[[], Awaitable[None]]] = {
         "thread box": run.box.run,
+        "posts": run.posts.run,
         "background": background,
         "stopper": stopper.run,
+        "time limits": run.limits.run,
+        "turns": run.next_turn.run,
     }
     for name, job in jobs.items():
         scope = anyio.CancelScope(shield=True)

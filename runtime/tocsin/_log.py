@@ -12,13 +12,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, final
 
 import tocsin_supervisors as supervision
-from tocsin_supervisors import Allowed, DeadLetter, DeadLetterRefused, Failure, LogThrottle, safe_text
+from tocsin_supervisors import Allowed, DeadLetter, DeadLetterRefused, Failure, LogThrottle, qualified_name, safe_text
 from tocsin_supervisors._describe import headline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ._actor import Actor
+    from ._posts import Post
 
 logger = logging.getLogger("tocsin")
 
@@ -35,6 +36,7 @@ class BusLog:
         self._now = now
         self._throttles: dict[str, LogThrottle] = {}  # name of the subscription → its throttle
         self._of_the_sink = LogThrottle()
+        self._of_the_posts = LogThrottle()
 
     def dead_lettered(self, letter: DeadLetter[Any]) -> None:
         """Tell of a dead letter, unless the throttle holds it back."""
@@ -79,6 +81,22 @@ class BusLog:
                 before,
                 actor=letter.subscription,
                 event_id=letter.event_id,
+            )
+
+    def post_failed(self, post: Post, error: Exception) -> None:
+        """Tell that an event which another thread had posted could not be published; throttled like the letters."""
+        allowed = self._of_the_posts.allow(self._now())
+        if isinstance(allowed, Allowed):
+            before = f" ({allowed.suppressed_before} before it were not logged)" if allowed.suppressed_before else ""
+            failure = Failure.of(error)
+            event: object = post.event
+            self._write(
+                logging.ERROR,
+                "posted from a thread, %s was not published: %s: %s%s",
+                qualified_name(type(event)),
+                failure.type,
+                safe_text(failure.message),
+                before,
             )
 
     def letter_refused(self, refusal: DeadLetterRefused) -> None:

@@ -8,56 +8,111 @@ Everything here happens in one step on one thread; the only place that awaits is
 * Whoever makes room admits waiting publishers in the same step. So publishers wait only while the mailbox is full, and
   a later publisher cannot get past an earlier one of the same priority.
 * The mailbox outlives the incarnations of its actor: while none is up, deliveries stay, and publishers wait.
+
+The fast way goes past all this: as long as nothing but the lane of NORMAL is used, publishers append receipts to `lane`
+while it holds fewer than `room`, and servers take them from there. `room` is 0 whenever they must come in by the door.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Protocol, final
 
 import anyio
 
+from ._backends import sleepers
+from ._delivery import plain_delivery
+from ._envelope import NORMAL
 from ._keys import KeyOrder
 from ._lanes import Lanes
+from ._receipt import Receipt, note_pending, queued_at
 from ._retry_queue import RetryQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
-    from ._delivery import AnyDelivery
+    from ._backends import Sleeper
+    from ._delivery import AnyDelivery, Entry
     from ._waiting import WaitingPublisher
+
+_NO_LANE: deque[Entry] = deque()  # before anything was put in: a deque takes 760 bytes, and most mailboxes are idle
+
+
+class Attentive(Protocol):
+    """What takes from a mailbox without asking it: it has to look up when told to, and says what it has in hand."""
+
+    attention: bool
+
+    def has_in_hand(self, receipt: Receipt) -> bool:
+        """Tell whether it is handling the plain delivery of *receipt*."""
+        ...
 
 
 @final
 class Mailbox:
-    """See the module. `capacity` bounds queued deliveries and waiting retries together, not those in flight."""
+    """See the module. `capacity` bounds queued deliveries and waiting retries together, not those in flight.
+
+    *name*: whose it is. *plain*: whether publishers may use the fast way.
+    """
 
     __slots__ = (
         "_coalescing",
+        "_is_shut",
         "_keyed",
         "_keys",
         "_lanes",
         "_latest",
+        "_name",
         "_now",
+        "_plain",
         "_publishers",
         "_retries",
+        "_sleeper",
         "_sleepers",
         "_strict",
+        "attentive",
         "capacity",
+        "drops",
+        "has_sleepers",
+        "lane",
+        "room",
+        "taken",
     )
 
-    def __init__(self, capacity: int, *, keyed: bool, strict: bool, coalescing: bool, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        *,
+        keyed: bool,
+        strict: bool,
+        coalescing: bool,
+        now: Callable[[], float],
+        name: str = "",
+        plain: bool = False,
+        sleeper: Callable[[], Sleeper] | None = None,
+    ) -> None:
         self.capacity: int = capacity
+        self.lane: deque[Entry] = _NO_LANE
+        self.room: int = 0
+        # What happens to the oldest plain delivery if a newer one may take its place; None: it may not.
+        self.drops: Callable[[Receipt], None] | None = None
+        self.taken: int = 0  # plain deliveries that came in, as far as they have been counted
+        self.has_sleepers: bool = False
+        self.attentive: list[Attentive] = []
+        self._name = name
+        self._plain = plain
+        self._is_shut = True
         self._keyed = keyed
         self._strict = strict
         self._coalescing = coalescing
         self._now = now
-        self._lanes: Lanes[AnyDelivery] = Lanes()
+        self._lanes: Lanes[Entry] = Lanes()
         self._retries: RetryQueue[AnyDelivery] = RetryQueue()
         self._latest: dict[Hashable, AnyDelivery] = {}  # coalescing: key → the queued one that a newer replaces
         self._keys = KeyOrder(self._lanes)
+        self._sleeper: Callable[[], Sleeper] = _on_this_backend if sleeper is None else sleeper
         self._publishers: Lanes[tuple[AnyDelivery, WaitingPublisher]] = Lanes()
-        self._sleepers: deque[anyio.Event] = deque()  # servers that found nothing to do, longest asleep first
+        self._sleepers: deque[Sleeper] = deque()  # servers that found nothing to do, longest asleep first
 
     # ── how full it is ──
 
@@ -83,9 +138,96 @@ class Mailbox:
 
     def __iter__(self) -> Iterator[AnyDelivery]:
         """Iterate over everything in it: queued ones in serving order, then held ones, then waiting retries."""
-        yield from self._lanes
+        self._unfold()
+        for entry in self._lanes:
+            assert type(entry) is not Receipt
+            yield entry
         yield from self._keys
         yield from self._retries
+
+    def questions(self) -> list[AnyDelivery]:
+        """Give the deliveries in it for whose answer somebody waits."""
+        lanes = [entry for entry in self._lanes if type(entry) is not Receipt]
+        return [each for each in (*lanes, *self._keys, *self._retries) if each.question is not None]
+
+    def oldest(self) -> float | None:
+        """Give when what waits longest was put in, or None."""
+        heads = [queued_at(each) if type(each) is Receipt else each.queued_at for each in self._lanes.heads()]
+        return min((*heads, *(each.queued_at for each in (*self._keys, *self._retries))), default=None)
+
+    def holds(self, receipt: Receipt) -> bool:
+        """Tell whether the plain delivery of *receipt* is in here or in hand, and nothing else is known of it."""
+        return any(entry is receipt for entry in self.lane) or any(each.has_in_hand(receipt) for each in self.attentive)
+
+    # ── the fast way ──
+
+    def gauge(self) -> None:
+        """Say anew how far `lane` may be filled by publishers themselves: after every change but of the lane."""
+        if self._is_shut or self._publishers or self._lanes.others:
+            self.room = 0
+            return
+        if self.lane is _NO_LANE:
+            self.lane = self._lanes.normal()
+        if not self.lane:
+            self._lanes.touched()
+        self.room = self.capacity - len(self._retries)
+
+    def open(self) -> None:
+        """Let publishers use the fast way, if they may at all."""
+        self._is_shut = not self._plain
+        self.gauge()
+
+    def drop_for_plain(self) -> bool:
+        """Make room in a full `lane` for one more plain delivery, if that is the policy; False: it is not done."""
+        if self.drops is None or not self.room or not self.lane or type(self.lane[0]) is not Receipt:
+            return False
+        oldest = self.lane.popleft()
+        assert type(oldest) is Receipt
+        self.drops(oldest)
+        return True
+
+    def shut(self) -> None:
+        """Let nobody in the fast way any more."""
+        self._is_shut = True
+        self.gauge()
+
+    def is_simple(self) -> bool:
+        """Tell whether there is nothing to do now but to take from `lane`."""
+        if not self._retries:
+            return self.room > 0
+        due = self._retries.next_due()
+        return self.room > 0 and not self._strict and due is not None and due > self._now()
+
+    def deliver(self, receipt: Receipt) -> AnyDelivery:
+        """Make the delivery of a receipt that was taken from `lane`."""
+        return self._made(receipt)
+
+    def served(self) -> None:
+        """Note that a server has taken from `lane`."""
+        self._lanes.touched()
+
+    def look_up(self) -> None:
+        """Have whoever takes from `lane` look at what has changed."""
+        for each in self.attentive:
+            each.attention = True
+
+    def _unfold(self) -> None:
+        """Make a delivery of each receipt in the lanes, so that each can be found and taken out by itself."""
+        for place, entry in enumerate(self.lane):
+            if type(entry) is Receipt:
+                self.lane[place] = self._made(entry, is_known=True)
+
+    def _made(self, receipt: Receipt, *, is_known: bool = False) -> AnyDelivery:
+        delivery = plain_delivery(receipt, self._name)
+        if is_known:
+            self._is_known(delivery)
+        return delivery
+
+    def _is_known(self, delivery: AnyDelivery) -> None:
+        """It is not in the hands of whoever took it from its lane any more: its outcome will be told, whichever."""
+        if delivery.plain:
+            delivery.plain = False
+            note_pending(delivery.receipt, self._name)
 
     # ── putting in ──
 
@@ -95,10 +237,12 @@ class Mailbox:
         self._lanes.append(delivery, delivery.priority)
         if self._coalescing:
             self._latest[delivery.key] = delivery
-        self._wake_one()
+        self._changed()
+        self.wake_one()
 
     def put_back(self, delivery: AnyDelivery) -> None:
         """Put a delivery whose attempt was interrupted first in its lane again, as if it had never been taken."""
+        self._is_known(delivery)
         self._keys.keep(delivery)
         self._lanes.appendleft(delivery, delivery.priority)
         self._back_in_lane(delivery)
@@ -107,18 +251,21 @@ class Mailbox:
         """Put a delivery that failed while its actor is sick behind the others of its lane: the next probe takes
         another one.
         """
+        self._is_known(delivery)
         self._free_key(delivery)
         self._lanes.append(delivery, delivery.priority)
         self._back_in_lane(delivery)
 
     def put_for_retry(self, delivery: AnyDelivery, due: float) -> None:
         """Let *delivery* wait until *due*. Under strict order its key, or the whole mailbox, waits with it."""
+        self._is_known(delivery)
         if not self._strict:
             self._free_key(delivery)
         if self._coalescing:
             self._latest[delivery.key] = delivery
         self._retries.push(delivery, due)
-        self._wake_one()  # its sleeper must learn of the new due time
+        self._changed()
+        self.wake_one()  # its sleeper must learn of the new due time
 
     def coalesce(self, delivery: AnyDelivery) -> AnyDelivery | None:
         """Let *delivery* take the place of a queued one with its key, and give the one it replaced."""
@@ -149,10 +296,11 @@ class Mailbox:
         oldest = self._lanes.oldest()
         if oldest is None:
             return delivery  # everything in it waits for a retry or for its key: older work goes first
-        if oldest.priority < delivery.priority:
+        if (NORMAL if type(oldest) is Receipt else oldest.priority) < delivery.priority:
             return delivery
-        self._left_lane(oldest)
-        return self._lanes.drop_oldest()
+        dropped = self._taken(self._lanes.drop_oldest())
+        self._left_lane(dropped)
+        return dropped
 
     # ── taking out ──
 
@@ -166,7 +314,7 @@ class Mailbox:
                 self.admit()
                 return first
         while self._lanes:
-            delivery = self._lanes.popleft()
+            delivery = self._taken(self._lanes.popleft())
             if self._keyed and not self._keys.claim(delivery):
                 continue
             self._left_lane(delivery)
@@ -185,7 +333,15 @@ class Mailbox:
             due.append(delivery)
         for delivery in reversed(due):
             self._lanes.appendleft(delivery, delivery.priority)
+        if due:
+            self._changed()
         return None
+
+    def _taken(self, entry: Entry) -> AnyDelivery:
+        """Give the delivery of what has just left its lane."""
+        if self._lanes.others == 0:
+            self.gauge()  # perhaps the last one of another lane
+        return self._made(entry) if type(entry) is Receipt else entry
 
     def settled(self, delivery: AnyDelivery) -> None:
         """Take note that a delivery taken from here has ended: its key is free, publishers may find room."""
@@ -198,12 +354,14 @@ class Mailbox:
             delivery, publisher = self._publishers.popleft()
             self.put(delivery)
             publisher.admitted(delivery)
+            self.gauge()
 
     def remove(self, delivery: AnyDelivery) -> bool:
         """Take *delivery* out wherever it waits; False if it is not in here (being handled, or gone)."""
         if not (self._lanes.remove(delivery) or self._retries.remove(delivery) or self._keys.remove(delivery)):
             return False
         self._left_lane(delivery)
+        self.gauge()
         self.settled(delivery)
         return True
 
@@ -214,6 +372,7 @@ class Mailbox:
         self._retries.drain()
         self._keys.clear()
         self._latest.clear()
+        self.gauge()
         return everything
 
     # ── publishers that wait for room ──
@@ -221,10 +380,12 @@ class Mailbox:
     def block(self, delivery: AnyDelivery, publisher: WaitingPublisher) -> None:
         """Register a publisher that waits for room, behind those of its priority."""
         self._publishers.append((delivery, publisher), delivery.priority)
+        self._changed()  # whoever takes from the lane must let them in at once
 
     def unblock(self, delivery: AnyDelivery) -> None:
         """Forget a publisher that gave up waiting with *delivery*."""
         self._publishers.remove(next(entry for entry in self._publishers if entry[0] is delivery))
+        self.gauge()
 
     def blocked(self) -> list[tuple[AnyDelivery, WaitingPublisher]]:
         """Give the publishers that wait, most urgent first."""
@@ -238,37 +399,47 @@ class Mailbox:
         Spurious returns are fine; losing a wake-up is not.
         """
         due = self._retries.next_due()
-        sleeper = anyio.Event()
+        sleeper = self._sleeper()
         self._sleepers.append(sleeper)
+        self.has_sleepers = True
         try:
             if due is None:
-                await sleeper.wait()
+                await sleeper.sleep()
             else:
                 with anyio.move_on_after(max(0.0, due - now)):
-                    await sleeper.wait()
+                    await sleeper.sleep()
         finally:
-            if sleeper.is_set():
+            if sleeper.is_woken:
                 # Woken and cancelled, or timed out, in one step: the wake-up may have been meant for work that
                 # somebody else must do now.
                 if self._lanes:  # what is held for a busy key is nobody's work yet
-                    self._wake_one()
+                    self.wake_one()
             else:
                 self._sleepers.remove(sleeper)
+                self.has_sleepers = bool(self._sleepers)
 
     def wake_all(self) -> None:
         """Wake every sleeping server, so that each looks at the state of its actor."""
         while self._sleepers:
-            self._sleepers.popleft().set()
+            self.wake_one()
 
-    def _wake_one(self) -> None:
+    def wake_one(self) -> None:
+        """Wake the server that has slept longest, if one sleeps."""
         if self._sleepers:
-            self._sleepers.popleft().set()
+            self._sleepers.popleft().wake()
+            self.has_sleepers = bool(self._sleepers)
+
+    def _changed(self) -> None:
+        """Something is not where servers on the fast way would look for it."""
+        self.gauge()
+        self.look_up()
 
     def _back_in_lane(self, delivery: AnyDelivery) -> None:
         """Take note that *delivery* waits in its lane again; a newer one with its key stays the latest."""
         if self._coalescing:
             self._latest.setdefault(delivery.key, delivery)
-        self._wake_one()
+        self._changed()
+        self.wake_one()
 
     def _left_lane(self, delivery: AnyDelivery) -> None:
         """Take note that *delivery* cannot be replaced by a newer one any more."""
@@ -278,4 +449,8 @@ class Mailbox:
     def _free_key(self, delivery: AnyDelivery) -> None:
         """Let the next delivery with this key be taken."""
         if self._keys.free(delivery):
-            self._wake_one()
+            self.wake_one()
+
+
+def _on_this_backend() -> Sleeper:
+    return sleepers()()

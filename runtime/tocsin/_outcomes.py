@@ -81,3 +81,4 @@ Outcome: TypeAlias = Handled | DeadLettered | Dropped | Rejected | Returned
 
 HANDLED = Handled()
 RETURNED = Returned()
+DROPPED_OLDEST = Dropped(DropReason.OLDEST)

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ._envelope import Priority
+    from ._receipt import Receipt
 
 
 class PublishOptions(TypedDict, total=False):
@@ -25,6 +26,13 @@ class PublishOptions(TypedDict, total=False):
     """Seconds after which it is not handled any more, but dead-lettered as expired when its turn comes."""
     schema_version: int
     """The version of the event's form; 1, or what an `Event` says."""
+
+
+class PublishOptionsAndReceipt(PublishOptions, total=False):
+    """What may be said where the publisher may be cancelled while it waits."""
+
+    receipt: Receipt | None
+    """To be filled, instead of a new one: so that it can be read after a cancellation."""
 
 
 PUBLISH_OPTIONS = PublishOptions.__optional_keys__

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextvars
 import enum
-from typing import TYPE_CHECKING, Any, assert_never, final
+from threading import RLock
+from typing import TYPE_CHECKING, Any, TypeAlias, assert_never, final
 
 import anyio
 import anyio.lowlevel
@@ -22,18 +23,26 @@ from ._lifecycle import Phase, may_publish
 from ._outcomes import DropReason, RejectReason
 from ._overflow import Coalesce, DeadLetterNewest, DropNewest, DropOldest, Reject, WaitForRoom
 from ._presence import Presence
-from ._receipt import Receipt, open_receipt
+from ._receipt import Receipt, envelope_of, open_receipt, particulars, route_of
+from ._router import is_safe_key
 from ._waiting import WaitingPublisher
 from .exceptions import BusClosed, MailboxFull, RouteError, WouldDeadlock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ._actor import Actor
     from ._delivery import AnyDelivery
-    from ._envelope import Envelope
+    from ._envelope import Envelope, IdSource
+    from ._receipt import ReceiptMoment
+    from ._routes import Route
     from ._run import Run
     from ._server import Server
+
+# A lock that nobody ever waits for: the thread that runs the bus has it. Asking a lock whether it is ours is how to
+# find out which thread this is in a fifth of the time that the number of the thread takes.
+Owner: Any = RLock
+Full: TypeAlias = "list[tuple[Actor, AnyDelivery]]"  # whose mailbox is full, and what it could not take
 
 TURN = 32  # publishes without giving others a turn: a publisher in a loop must not starve its subscribers
 
@@ -51,11 +60,49 @@ class _Offered(enum.Enum):
 class Publisher:
     """The publishing side of one run of a bus."""
 
-    __slots__ = ("_run", "_turn")
+    __slots__ = ("_run", "_turn", "_turning", "end_of_slice", "ids", "moment", "owner", "routes")
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self._turn = TURN
+        self._turning = 0  # how many let others have their turn just now
+        # For those who publish the fast way, see `_fast_publishing.py`.
+        self.owner: Any = Owner()
+        self.owner.acquire()
+        self.ids: IdSource = run.ids
+        self.end_of_slice: int = run.slice - 1  # the number of the publish before which others have their turn
+        self.routes: dict[type, Route] = run.routes.known
+        self.moment: ReceiptMoment | None = None  # the clocks in this turn of the event loop, once somebody has looked
+
+    # ── the clocks ──
+
+    def look(self, route: Route) -> ReceiptMoment:
+        """Look at the clocks, once in a turn of the event loop: looking costs more than a mailbox does."""
+        moment = (*self.ids.look(), self._run.now())
+        # Whoever is about to be woken forgets it in the next turn. If nobody is, somebody has to be asked to.
+        is_temporary = self._turning or route.mailboxes[0].has_sleepers or self._run.next_turn.ask()
+        self.moment = moment if is_temporary else None
+        return moment
+
+    async def let_others(self) -> None:
+        """Let others have their turn, and forget the moment then."""
+        self._turning += 1
+        try:
+            await self._run.turn()
+        finally:
+            self._turning -= 1
+            self.moment = None
+
+    def forget_moment(self) -> None:
+        """Another turn has begun."""
+        self.moment = None
+
+    # ── publishing ──
+
+    async def turn(self) -> None:
+        """Let others have their turn, and begin another slice."""
+        await self.let_others()
+        self.end_of_slice = self.ids.count + self._run.slice
 
     def check_open(self, receipt: Receipt | None = None, *, from_handler: bool) -> None:
         """Raise BusClosed unless the bus takes events now: from handlers also while it drains."""
@@ -63,18 +110,35 @@ class Publisher:
         if phase is not Phase.RUNNING and not may_publish(phase, from_handler=from_handler):
             raise BusClosed(self._run.name, str(phase), receipt)
 
-    async def publish(self, envelope: Envelope[Any], receipt: Receipt, on_behalf: Server | None = None) -> Receipt:
+    async def publish(
+        self, envelope: Envelope[Any], receipt: Receipt, on_behalf: Server | None = None, *, is_late: bool = False
+    ) -> Receipt:
         """Offer *envelope* to all it matches and wait for room where that is asked for.
 
-        *server*: whose handler publishes from a thread.
+        *on_behalf*: whose handler publishes from a thread. *is_late*: it was handed over while the bus took events.
         """
         self._turn -= 1
         if not self._turn:
             self._turn = TURN
             await anyio.lowlevel.checkpoint()
         server = own_server(self._run) if on_behalf is None else on_behalf
-        self.check_open(receipt, from_handler=server is not None)
+        self.check_open(receipt, from_handler=is_late or server is not None)
         full, refused = self._offer_all(envelope, receipt)
+        return await self._taken_by_all(full, refused, receipt, server, on_behalf)
+
+    async def publish_rest(self, receipt: Receipt, taken: int) -> Receipt:
+        """Go on the long way: the first *taken* mailboxes of its route have *receipt*, the next one may be full."""
+        full, refused = self._offer_rest(receipt, taken)
+        return await self._taken_by_all(full, refused, receipt, None, None)
+
+    def publish_rest_nowait(self, receipt: Receipt, taken: int) -> Receipt:
+        """Go on the long way, without waiting."""
+        return self._taken_by_most(*self._offer_rest(receipt, taken), receipt)
+
+    async def _taken_by_all(
+        self, full: Full, refused: list[str], receipt: Receipt, server: Server | None, on_behalf: Server | None
+    ) -> Receipt:
+        """Wait for room where it was missing, and say who refused."""
         if full:
             # A task or thread that a handler started beside itself waits alone; a server waits with its whole mailbox.
             waits = server is not None and (on_behalf is not None or server.runs_here)
@@ -86,7 +150,9 @@ class Publisher:
     def publish_nowait(self, envelope: Envelope[Any], receipt: Receipt) -> Receipt:
         """Offer *envelope* to all it matches; where a publisher would have to wait, it is refused."""
         self.check_open(receipt, from_handler=own_server(self._run) is not None)
-        full, refused = self._offer_all(envelope, receipt)
+        return self._taken_by_most(*self._offer_all(envelope, receipt), receipt)
+
+    def _taken_by_most(self, full: Full, refused: list[str], receipt: Receipt) -> Receipt:
         for actor, delivery in full:
             actor.rejected(delivery, RejectReason.FULL)
             refused.append(actor.name)
@@ -96,19 +162,32 @@ class Publisher:
 
     # ── routing ──
 
-    def _offer_all(
-        self, envelope: Envelope[Any], receipt: Receipt
-    ) -> tuple[list[tuple[Actor, AnyDelivery]], list[str]]:
+    def _offer_all(self, envelope: Envelope[Any], receipt: Receipt) -> tuple[Full, list[str]]:
         """Route *envelope* and offer it; give those whose mailbox is full and that want the publisher to wait, and who
         refused it.
         """
         routed = self._route(envelope, receipt)
         open_receipt(receipt, envelope.id, [actor.name for actor, _ in routed])
-        self._run.published += 1
+        self._run.published_slowly += 1
         if not routed:
             self._run.undeliverable_event(envelope)
             return [], []
-        full: list[tuple[Actor, AnyDelivery]] = []
+        return self._offer_each(routed)
+
+    def _offer_rest(self, receipt: Receipt, taken: int) -> tuple[Full, list[str]]:
+        """Offer a plain event to all mailboxes of its route but the first *taken*."""
+        run, route = self._run, route_of(receipt)
+        self.forget_moment()  # nobody may have been woken
+        particulars(receipt, taken)
+        envelope = envelope_of(receipt)
+        run.published_slowly += 1
+        for mailbox in route.mailboxes[:taken]:
+            mailbox.taken += 1
+        actors = [run.actors[name] for name in route.names[taken:]]
+        return self._offer_each([(actor, self.new_delivery(actor, envelope, receipt)) for actor in actors])
+
+    def _offer_each(self, routed: list[tuple[Actor, AnyDelivery]]) -> tuple[Full, list[str]]:
+        full: Full = []
         refused: list[str] = []
         for actor, delivery in routed:
             offered = self._offer(actor, delivery)
@@ -122,7 +201,9 @@ class Publisher:
         """Decide who gets *envelope*, with predicates and keys: what raises here raises before anything happened."""
         routed: list[tuple[Actor, AnyDelivery]] = []
         event: object = envelope.event
-        for actor in self._run.router.route(type(event), envelope.topic):
+        actors = self._run.router.route(type(event), envelope.topic)
+        self._remember(type(event), envelope.topic, actors)
+        for actor in actors:
             settings = actor.settings
             if envelope.priority not in settings.priorities:
                 continue
@@ -132,13 +213,19 @@ class Publisher:
             routed.append((actor, self.new_delivery(actor, envelope, receipt)))
         return routed
 
+    def _remember(self, kind: type, topic: str | None, actors: Sequence[Actor]) -> None:
+        """Let events of the class *kind* go the fast way from now on, if that would do all that is to be done."""
+        is_open = self._run.phase is Phase.RUNNING and topic is None and bool(actors)
+        if is_open and is_safe_key(kind) and kind not in self.routes and all(actor.is_plain for actor in actors):
+            self._run.routes.remember(kind, actors)
+
     def matching(self, envelope: Envelope[Any]) -> list[Actor]:
         """Give the actors that *envelope* would go to, for those who want to know before they act."""
         return [actor for actor, _ in self._route(envelope, Receipt())]
 
     def new_delivery(self, actor: Actor, envelope: Envelope[Any], receipt: Receipt) -> AnyDelivery:
         """Make the delivery of *envelope* to *actor*, with its key."""
-        delivery: AnyDelivery = Delivery(envelope, actor.name, receipt, self._run.next_number())
+        delivery: AnyDelivery = Delivery(envelope, actor.name, receipt, envelope.serial)
         if actor.is_keyed:
             delivery.key = _ask_user(actor.key_of, envelope.event, actor, "key function", hash)
         if actor.duplicates is not None:
@@ -197,13 +284,11 @@ class Publisher:
 
     # ── waiting ──
 
-    async def _wait(
-        self, full: list[tuple[Actor, AnyDelivery]], receipt: Receipt, server: Server | None, *, waits: bool
-    ) -> list[str]:
+    async def _wait(self, full: Full, receipt: Receipt, server: Server | None, *, waits: bool) -> list[str]:
         """Wait for room in *full*; give the names of those whose limit on the wait ran out."""
         if waits and server is not None:
             self._refuse_deadlock(server, full, receipt)
-        waiting = WaitingPublisher(self._run.now, from_handler=server is not None)
+        waiting = WaitingPublisher(self._run, from_handler=server is not None)
         for actor, delivery in full:
             overflow = actor.settings.overflow
             assert isinstance(overflow, WaitForRoom)
@@ -218,7 +303,7 @@ class Publisher:
             raise BusClosed(self._run.name, str(self._run.phase), receipt)
         return [name for name, reason in waiting.refused.items() if reason is RejectReason.FULL]
 
-    def _refuse_deadlock(self, server: Server, full: list[tuple[Actor, AnyDelivery]], receipt: Receipt) -> None:
+    def _refuse_deadlock(self, server: Server, full: Full, receipt: Receipt) -> None:
         cycle = self._run.waits.cycle(server.actor, [actor for actor, _ in full])
         if cycle is not None:
             for actor, delivery in full:

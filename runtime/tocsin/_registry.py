@@ -49,7 +49,8 @@ class Registry(ABC):
         self.name = name
         self.strategy = strategy
         self.intensity = intensity
-        self.members: list[Subscription | Group] = []  # in the order of declaration: started in it, stopped in reverse
+        # By name, in the order of declaration: started in it, stopped in reverse.
+        self.members: dict[str, Subscription | Group] = {}
 
     @property
     @abstractmethod
@@ -128,13 +129,12 @@ class Registry(ABC):
         group = Group(
             self, name, strategy=strategy, intensity=intensity if intensity is not None else default_intensity()
         )
-        self._refuse_duplicate(name)
-        self.members.append(group)
+        self._take_in(group, "group")
         return group
 
     def all_subscriptions(self) -> Iterator[Subscription]:
         """Iterate over the subscriptions declared here and in groups below, in order."""
-        for member in self.members:
+        for member in self.members.values():
             if isinstance(member, Group):
                 yield from member.all_subscriptions()
             else:
@@ -142,21 +142,29 @@ class Registry(ABC):
 
     def all_groups(self) -> Iterator[Group]:
         """Iterate over the groups declared here and below, in order."""
-        for member in self.members:
+        for member in self.members.values():
             if isinstance(member, Group):
                 yield member
                 yield from member.all_groups()
 
     async def end(self, subscription: Subscription) -> None:
         """End *subscription*; see `Subscription.unsubscribe`."""
-        if subscription not in self.members:
+        if not self.has(subscription):
             return
         registrar = self.bus.registrar
         if registrar is not None:
             registrar.check_thread()
             await registrar.end_actor(subscription)
-        if subscription in self.members:
-            self.members.remove(subscription)
+        self.let_go(subscription)
+
+    def has(self, subscription: Subscription) -> bool:
+        """Tell whether *subscription* is declared here, and was not ended."""
+        return self.members.get(subscription.name) is subscription
+
+    def let_go(self, subscription: Subscription) -> None:
+        """Forget *subscription*; its name is free again."""
+        if self.has(subscription):
+            del self.members[subscription.name], self.bus.names[subscription.name]
 
     async def restart(self, subscription: Subscription) -> None:
         """Start the actor of *subscription* again; see `Subscription.restart`."""
@@ -167,16 +175,16 @@ class Registry(ABC):
         await registrar.restart_actor(subscription)
 
     def _declare(self, subscription: Subscription) -> Subscription:
-        self._refuse_duplicate(subscription.name)
-        self.members.append(subscription)
+        self._take_in(subscription, "subscription")
         return subscription
 
-    def _refuse_duplicate(self, name: str) -> None:
+    def _take_in(self, member: Subscription | Group, kind: str) -> None:
         # Groups and actors are both children of supervisors: reports and statistics tell them apart by name alone.
-        if name in self.bus.subscriptions:
-            raise DuplicateName(name, "subscription")
-        if name in self.bus.group_names():
-            raise DuplicateName(name, "group")
+        names = self.bus.names
+        if member.name in names:
+            raise DuplicateName(member.name, names[member.name])
+        names[member.name] = kind
+        self.members[member.name] = member
 
     async def _declare_now(self, subscription: Subscription) -> Subscription:
         registrar = self.bus.registrar
@@ -187,7 +195,7 @@ class Registry(ABC):
         try:
             await registrar.start_actor(subscription)
         except BaseException:  # raised again: it did not start, or the start was cancelled
-            self.members.remove(subscription)
+            self.let_go(subscription)
             raise
         return subscription
 

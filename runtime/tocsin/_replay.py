@@ -141,7 +141,7 @@ async def _offer(
         raise WouldDeadlock(cycle)
     open_receipt(receipt, envelope.id, [actor.name])
     actor.routed(delivery)
-    waiting = WaitingPublisher(run.now, from_handler=server is not None)
+    waiting = WaitingPublisher(run, from_handler=server is not None)
     waiting.wait_for(actor, delivery, None)
     with run.waits.entered(waits, lambda: (actor,)):
         await waiting.wait()

@@ -45,13 +45,18 @@ S = TypeVar("S", bound=Routed)
 
 @final
 class Router(Generic[S]):
-    """A routing table. Entries are told apart by identity; they need be neither hashable nor comparable."""
+    """A routing table. Entries are told apart by identity; they need be neither hashable nor comparable.
 
-    __slots__ = ("_by_pattern", "_by_type", "_entries", "_next_number", "clearings", "routes")
+    *changed* is called whenever an entry comes or goes.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_by_pattern", "_by_type", "_changed", "_entries", "_next_number", "_numbers", "clearings", "routes")
+
+    def __init__(self, changed: Callable[[], object] = lambda: None) -> None:
+        self._changed = changed
         self._next_number = 0
         self._entries: dict[int, S] = {}  # number → entry, in order of subscription
+        self._numbers: dict[int, int] = {}  # id of an entry → its number
         # id of a class → numbers. By id, since a metaclass may make its classes unhashable or equal; the ids stay valid
         # because the entries hold the classes.
         self._by_type: dict[int, set[int]] = {}
@@ -75,17 +80,18 @@ class Router(Generic[S]):
         for kind in entry.types:
             self._by_type.setdefault(id(kind), set()).add(number)
         self._entries[number] = entry
+        self._numbers[id(entry)] = number
         self._next_number += 1
-        self.routes.clear()
+        self._forget_routes()
 
     def remove(self, entry: S) -> None:
         """Remove *entry*, if it is in here. Routes that somebody holds still have it."""
         number = self._number_of(entry)
         if number is None:
             return
-        del self._entries[number]
+        del self._entries[number], self._numbers[id(entry)]
         self._forget(entry, number)
-        self.routes.clear()
+        self._forget_routes()
 
     def route(self, event_type: type, topic: str | None) -> tuple[S, ...]:
         """Return the entries interested in an event of this class on this topic: each once, in order of subscription.
@@ -93,7 +99,7 @@ class Router(Generic[S]):
         Raise `InvalidTopic` if *topic* is not None and no topic. The result is remembered.
         """
         key: object = event_type if topic is None else (event_type, topic)
-        remembered = type(event_type) is type or _is_safe_key(event_type)
+        remembered = is_safe_key(event_type)
         if remembered:
             known = self.routes.get(key)
             if known is not None:
@@ -117,7 +123,11 @@ class Router(Generic[S]):
         return f"<Router with {len(self._entries)} entries, {len(self.routes)} routes remembered>"
 
     def _number_of(self, entry: S) -> int | None:
-        return next((number for number, known in self._entries.items() if known is entry), None)
+        return self._numbers.get(id(entry))
+
+    def _forget_routes(self) -> None:
+        self.routes.clear()
+        self._changed()
 
     def _forget(self, entry: S, number: int) -> None:
         for pattern in entry.patterns:
@@ -135,7 +145,7 @@ class Router(Generic[S]):
         self.routes[key] = found
 
 
-def _is_safe_key(kind: type) -> bool:
+def is_safe_key(kind: type) -> bool:
     """Tell whether *kind* is hashed and compared by identity, as classes are unless their metaclass says otherwise."""
     metaclass = type(kind)
-    return metaclass.__hash__ is type.__hash__ and metaclass.__eq__ is type.__eq__
+    return metaclass is type or (metaclass.__hash__ is type.__hash__ and metaclass.__eq__ is type.__eq__)

@@ -2,17 +2,17 @@
 
 Who changes what: the phase moves forward only, in `enter`. Actors are made by `_tree` and by `start_actor`, removed by
 `end_actor`. `pending` counts deliveries that have not ended; when it reaches what parked actors hold, a drain is
-complete.
+complete. What is published the fast way is counted by its routes, and entered into the accounts when somebody looks.
 """
 
 from __future__ import annotations
 
-import itertools
 import secrets
 import threading
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
 import anyio
@@ -29,7 +29,8 @@ from tocsin_supervisors import (
 )
 
 from ._actor import Actor
-from ._backends import monotonic_clock
+from ._backends import NextTurn, monotonic_clock, sleepers, slice_length, turns
+from ._composing import compose
 from ._envelope import IdSource
 from ._incarnation import live
 from ._ledger import Ledger, add_up
@@ -37,22 +38,27 @@ from ._lifecycle import Phase, forward, may_publish
 from ._log import BusLog
 from ._observing import Reporter
 from ._outcomes import RejectReason
+from ._posts import Post, PostBox
 from ._presence import Presence
 from ._publishing import Publisher, own_server
+from ._receipt import Receipt
 from ._reports import EventUndeliverable, PhaseChanged
 from ._router import Router
+from ._routes import Routes
 from ._threads import ThreadBox
+from ._time_limits import TimeLimits
 from ._tree import child_of, supervisor_of
 from ._undertaker import Undertaker
 from ._waits import Waits
 from .exceptions import BusClosed, WrongThread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from random import Random
 
     from tocsin_supervisors import ChildContext
 
+    from ._backends import Sleeper
     from ._bus import EventBus
     from ._delivery import AnyDelivery
     from ._envelope import Envelope
@@ -73,26 +79,33 @@ class Run:
         self.phase: Phase = Phase.STARTING
         self.thread: int = threading.get_ident()
         self.now: Callable[[], float] = monotonic_clock()
+        self.sleeper: Callable[[], Sleeper] = sleepers()
+        self.turn: Callable[[], Awaitable[object]] = turns()
+        self.slice: int = slice_length()  # the fairness bound for handlers and publishers that never wait
+        self.limits: TimeLimits = TimeLimits(self.now, self.sleeper, self.turn)
         self.cancelled: type[BaseException] = anyio.get_cancelled_exc_class()
         self.random: Random = bus.random
         self.limiter: anyio.CapacityLimiter = anyio.CapacityLimiter(THREADS)
         self.ids: IdSource = IdSource(time.time, secrets.randbits)
-        self._numbers = itertools.count(1)
         self.office: supervision.DeadLetterOffice[Any] = bus.dead_letters
         self.log: BusLog = BusLog(bus.name, self.now)
         self.reporter: Reporter | None = None if bus.observer is None else Reporter(bus.observer)
         self.is_observed: bool = self.reporter is not None
-        self.router: Router[Actor] = Router()
+        self.routes: Routes = Routes(self.ids.base)
+        self.router: Router[Actor] = Router(self.routes.clear)
         self.publisher: Publisher = Publisher(self)
+        self.next_turn: NextTurn = NextTurn(self.publisher.forget_moment)
         self.undertaker: Undertaker = Undertaker(self)
         self.waits: Waits = Waits()
         self.box: ThreadBox = ThreadBox(bus.name)
+        self.posts: PostBox = PostBox(bus.name, self._publish_post, self.log.post_failed, partial(self.one_ended, 0))
         self.actors: dict[str, Actor] = {}  # name → actor, in the order of declaration
         self.gone: Ledger = Ledger()  # the account of actors that were unsubscribed
-        self.published = 0
+        self.published_slowly: int = 0
         self.undeliverable: int = 0
         self.absent: set[Actor] = set()  # parked, or gone: what is in their mailboxes, nobody will handle
-        self.pending: int = 0  # deliveries that have not ended
+        self.is_draining: bool = False
+        self._pending: int = 0  # while it drains: deliveries that have not ended
         # Also set when there is nothing to wait for any more, because the bus stops.
         self.drained: anyio.Event = anyio.Event()
         self._drains: set[anyio.CancelScope] = set()
@@ -114,10 +127,6 @@ class Run:
         """Give the wall clock, for people: nothing is timed by it."""
         return datetime.now(UTC)
 
-    def next_number(self) -> int:
-        """Give the next delivery its number."""
-        return next(self._numbers)
-
     def report(self, report: Report) -> None:
         """Hand *report* to the observer, if there is one."""
         if self.reporter is not None:
@@ -135,7 +144,18 @@ class Run:
 
     def ledger(self) -> Ledger:
         """Add up the accounts of all actors, past ones included."""
+        self.routes.count()
         return add_up([self.gone, *(actor.ledger() for actor in self.actors.values())])
+
+    @property
+    def published(self) -> int:
+        """How many events were taken from publishers."""
+        return self.published_slowly + self.routes.count()
+
+    def close_routes(self) -> None:
+        """Let receipts that outlive this run hold nothing of it."""
+        self.routes.close()
+        self.bus.detach()
 
     # ── the tree ──
 
@@ -217,6 +237,8 @@ class Run:
         self.absent.discard(actor)
         self.log.forget(actor.name)
         if self.actors.pop(actor.name, None) is not None:
+            self.limits.forget(actor.servers)
+            self.routes.count()
             self.gone = add_up([self.gone, actor.ledger()])
 
     async def end_actor(self, subscription: Subscription) -> None:
@@ -237,8 +259,7 @@ class Run:
         finally:
             actor.take_back_everything(RejectReason.UNSUBSCRIBED)
             self._close_account(actor)
-            if actor.subscription in actor.subscription.registry.members:
-                actor.subscription.registry.members.remove(actor.subscription)
+            actor.subscription.registry.let_go(actor.subscription)
             done.set()
 
     def _forget_route(self, actor: Actor) -> None:
@@ -257,6 +278,9 @@ class Run:
         if entered is self.phase:
             return
         self.phase = entered
+        self.routes.clear()
+        if entered is Phase.DRAINING:
+            self._begin_to_drain()
         if entered in (Phase.STOPPING, Phase.STOPPED):
             self.drained.set()
         self.report(PhaseChanged(bus=self.name, phase=str(entered), at=self.now()))
@@ -265,15 +289,42 @@ class Run:
                 if not may_publish(entered, from_handler=publisher.from_handler):
                     publisher.refuse(delivery, RejectReason.CLOSED)
 
+    def _begin_to_drain(self) -> None:
+        """From here on deliveries are counted one by one: whoever drains waits for the last."""
+        self.is_draining = True
+        self._pending = self.ledger().live
+        for actor in self.actors.values():
+            actor.mailbox.look_up()
+
+    async def _publish_post(self, post: Post) -> None:
+        """Publish what another thread has handed over: also while the bus drains, as it was handed over before."""
+        if not post.options and post.cause is None:
+            try:
+                await self.bus.publish(post.event)
+            except BusClosed as closed:
+                if closed.receipt is not None and closed.receipt.event_id is not None:
+                    raise  # some have taken it
+            else:
+                return
+        envelope = compose(self, post.event, post.options, post.cause)
+        await self.publisher.publish(envelope, Receipt(), is_late=True)
+
+    def one_routed(self) -> None:
+        """There is one more delivery that must end."""
+        if self.is_draining:
+            self._pending += 1
+
     def one_ended(self, count: int = 1) -> None:
         """A delivery has ended: see whether that was the last one that a drain waits for."""
-        self.pending -= count
-        if self.phase is Phase.DRAINING and self.is_idle():
-            self.drained.set()
+        if self.is_draining:
+            self._pending -= count
+            if self.phase is Phase.DRAINING and self.is_idle():
+                self.drained.set()
 
     def is_idle(self) -> bool:
         """True when nothing is left that an actor may still handle."""
-        return self.pending <= sum(actor.ledger().live for actor in self.absent)
+        pending = self._pending if self.is_draining else self.ledger().live
+        return self.posts.is_empty and pending <= sum(actor.ledger().live for actor in self.absent)
 
     async def drain(self, limit: float) -> bool:
         """Take no new events, and wait until what was accepted has ended, for *limit* seconds at most.

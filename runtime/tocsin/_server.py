@@ -2,8 +2,12 @@
 takes the next.
 
 Where a cancellation may land, and what it finds: asleep in the mailbox, nothing is held; at the checkpoint between
-deliveries, nothing is held; inside the handler, the delivery is in `actor.in_flight` and goes back first in its lane,
-uncounted, when we are being stopped. Everything between two awaits is one step.
+deliveries, nothing is held; inside the handler, the delivery is in `entry` and goes back first in its lane, uncounted,
+when we are being stopped. Everything between two awaits is one step.
+
+A server has one cancel scope, around all it does, entered before any handler runs: a handler whose time is over is
+cancelled by it. That spends the scope, whatever the handler makes of it, so before the next delivery there is a new
+one; and how the attempt ended is judged only when the spent one has been left.
 """
 
 from __future__ import annotations
@@ -13,36 +17,67 @@ from collections.abc import AsyncGenerator, Awaitable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, assert_never, final
 
 import anyio
-import anyio.lowlevel
 
 from tocsin_supervisors import DeadLetterReason, Failure, ForeignCancellation, safe_repr
 
 from ._aftermath import CrashActor, attempt_failed, bad_result
 from ._context import current_server
+from ._driving import drive
+from ._fast_lane import serve_lane
 from ._judgement import AttemptTimedOut, Deadly, Failed, Interrupted, judge
+from ._receipt import Receipt
 from .exceptions import FinishActor
 
 if TYPE_CHECKING:
     from ._actor import Actor
-    from ._delivery import AnyDelivery
-    from ._invocation import Invoke
+    from ._delivery import AnyDelivery, Entry
+    from ._invocation import Handle, Invoke
 
 _NEVER_RUN = (Awaitable, Generator, AsyncGenerator)  # results that stand for work which nobody would do
-
-SLICE = 32  # deliveries in a row without giving others a turn: the fairness bound for handlers that never wait
 
 
 @final
 class Server:
-    """See the module. `delivery` is what it is handling; `task_id` the task in which it does."""
+    """See the module. `entry` is what it is handling; `task_id` the task in which it does.
 
-    __slots__ = ("_invoke", "_may_probe", "actor", "delivery", "task_id")
+    `attention`: something has to be looked at before the next delivery, so the fast way is not for now.
+    """
+
+    __slots__ = (
+        "_invoke",
+        "_is_expired",
+        "_is_settling",
+        "_may_probe",
+        "_result",
+        "_scope",
+        "actor",
+        "attention",
+        "deadline",
+        "entry",
+        "handle",
+        "handled",
+        "has_alarm",
+        "has_waited",
+        "task_id",
+    )
 
     def __init__(self, actor: Actor, *, may_probe: bool) -> None:
         self.actor: Actor = actor
         self._invoke: Invoke  # once it serves
         self._may_probe = may_probe
-        self.delivery: AnyDelivery | None = None
+        self._scope: anyio.CancelScope  # once it serves
+        self._result: tuple[Any, BaseException | None] | None = (
+            None  # of an attempt that is judged outside of the scope
+        )
+        self._is_expired = False
+        self._is_settling = False
+        self.handle: Handle | None = None  # how a plain delivery is handled without knowing more than its event
+        self.handled: int = 0  # in the fast lane, since this was last entered into the account of the actor
+        self.entry: Entry | None = None
+        self.attention: bool = True
+        self.deadline: float = math.inf  # of the handler that waits, on the clock of the run
+        self.has_alarm: bool = False
+        self.has_waited: bool = False  # the handler that runs
         self.task_id: int = 0
 
     @property
@@ -50,30 +85,153 @@ class Server:
         """True in the task in which its handler runs: a task that the handler started beside itself waits alone."""
         return self.task_id == anyio.get_current_task().id
 
-    async def serve(self, invoke: Invoke) -> None:
-        """Serve with the handler *invoke* until the incarnation has to end."""
+    @property
+    def is_handling(self) -> bool:
+        """True while a handler runs for a delivery that has not ended."""
+        entry = self.entry
+        return entry is not None and (type(entry) is Receipt or not entry.ended)
+
+    @property
+    def delivery(self) -> AnyDelivery | None:
+        """What it is handling."""
+        entry = self.entry
+        if type(entry) is Receipt:
+            entry = self.entry = self._begun(self.actor.mailbox.deliver(entry), self.deadline)
+        return entry
+
+    def has_in_hand(self, receipt: Receipt) -> bool:
+        """Tell whether it is handling the plain delivery of *receipt*."""
+        entry = self.entry
+        if entry is None or type(entry) is Receipt:
+            return entry is receipt
+        return entry.plain and entry.receipt is receipt and not entry.ended
+
+    def release(self) -> AnyDelivery:
+        """Give up what it is handling, and give that."""
+        delivery, self.entry = self.delivery, None
+        assert delivery is not None
+        self.through()
+        return delivery
+
+    # ── time ──
+
+    def waits(self) -> None:
+        """A handler waits for something: from here on its time is measured. Called by `drive`."""
+        if self.entry is None or self.has_waited:
+            return
+        self.has_waited = True
         actor = self.actor
-        self._invoke = invoke
-        mailbox, now = actor.mailbox, actor.run.now
+        limit = actor.settings.timeout
+        if limit is not None:
+            entry = self.entry
+            self.deadline = actor.run.now() + limit if type(entry) is Receipt else entry.deadline
+            actor.run.limits.set(self)
+
+    def through(self) -> None:
+        """The handler has ended: its time is not measured any more."""
+        self.has_waited = False
+        self.deadline = math.inf
+
+    def expire(self) -> None:
+        """The time of the handler is over."""
+        self._is_expired = True
+        self.attention = True
+        self._scope.cancel()
+
+    # ── serving ──
+
+    async def serve(self, invoke: Invoke, handle: Handle | None) -> None:
+        """Serve until the incarnation has to end, with the handler *invoke*; *handle* is the same for plain deliveries,
+        if there is a shorter way for them.
+        """
+        actor = self.actor
+        self._invoke, self.handle = invoke, handle
         current_server.set(self)
         self.task_id = anyio.get_current_task().id
-        turn = SLICE
+        self.attention = True
+        actor.mailbox.attentive.append(self)
+        try:
+            while not actor.is_stopping:
+                self._is_expired = self._is_settling = False
+                self._after_scope(await self._in_scope())
+        finally:
+            actor.mailbox.attentive.remove(self)
+
+    async def _in_scope(self) -> BaseException | None:
+        """Serve for as long as one cancel scope lasts. What comes out is given back, not raised, so that nothing is
+        decided inside of an `except`.
+        """
+        try:
+            with anyio.CancelScope() as self._scope:
+                await drive(self, self._serve())
+        except BaseException as error:  # judged in `_raised`, which raises again what is not ours to keep
+            return error
+        return None
+
+    def _after_scope(self, error: BaseException | None) -> None:
+        answer = None
+        self._leave_lane()  # also if the handler was cancelled in it
+        try:
+            if self._is_settling and error is not None:
+                raise error  # not of the handler: what became of its delivery could not be entered
+            if self._result is not None:
+                (answer, error), self._result = self._result, None
+            elif self.entry is not None and error is None:
+                error = self._swallowed()
+            if self.entry is not None:
+                self._settle(answer, error)
+            elif error is not None:
+                raise error
+        finally:
+            # The frame and the exception's traceback would keep each other alive.
+            del error
+
+    def _swallowed(self) -> BaseException:
+        """Say why the scope was cancelled in the middle of an attempt."""
+        if self._is_expired:
+            return AttemptTimedOut(f"no result within {self.actor.settings.timeout} s")
+        # Handlers can reach the scope around them, by the backend's own means, and so can strangers.
+        return ForeignCancellation("a stranger to the runtime cancelled the scope of the attempt")
+
+    async def _serve(self) -> None:
+        actor = self.actor
+        mailbox, run = actor.mailbox, actor.run
+        turn = run.slice
         while not actor.is_stopping:
-            if actor.health.on_probation and not self._may_probe:
-                # After a suspension one server probes with one delivery at a time. The others must not sleep in the
-                # mailbox meanwhile: they would take wake-ups that are meant for the one that may act on them.
-                await actor.probation_over.wait()
-                continue
-            delivery = mailbox.take(now())
-            if delivery is None:
-                await mailbox.wait(now())
-                turn = SLICE
-                continue
-            await self._handle(delivery)
-            turn -= 1
-            if not turn:
-                await anyio.lowlevel.checkpoint()
-                turn = SLICE
+            if self.attention:
+                self.attention = actor.needs_attention
+                if actor.health.on_probation and not self._may_probe:
+                    # After a suspension one server probes with one delivery at a time. The others must not sleep in the
+                    # mailbox meanwhile: they would take wake-ups that are meant for the one that may act on them.
+                    await actor.probation_over.wait()
+                    continue
+            lane = mailbox.lane
+            if lane and self.handle is not None and type(lane[0]) is Receipt and mailbox.is_simple():
+                turn -= await serve_lane(self, lane, turn)
+                self._leave_lane()
+            elif (delivery := mailbox.take(run.now())) is not None:
+                await self._handle(delivery)
+                turn -= 1
+            else:
+                await self._sleep()
+                turn = run.slice
+            if self._result is not None:
+                return
+            if turn <= 0:
+                await run.publisher.let_others()
+                turn = run.slice
+
+    def _leave_lane(self) -> None:
+        self.actor.counters.handled += self.handled
+        self.handled = 0
+        self.actor.mailbox.served()
+
+    async def _sleep(self) -> None:
+        run = self.actor.run
+        try:
+            await self.actor.mailbox.wait(run.now())
+        finally:
+            run.publisher.forget_moment()  # who has woken us relies on it
 
     async def _handle(self, delivery: AnyDelivery) -> None:
         actor = self.actor
@@ -82,39 +240,58 @@ class Server:
         if expires_at is not None and now >= expires_at:
             actor.bury(delivery, DeadLetterReason.EXPIRED)
             return
-        actor.in_flight[delivery] = None
-        self.delivery = delivery
+        limit = actor.settings.timeout
+        self.entry = self._begun(delivery, math.inf if limit is None else now + limit)
+        answer, error = None, None
+        try:
+            answer = await self._invoke(delivery)
+        except Exception as raised:  # judged in `ended`; what is no Exception goes through the scope first
+            error = raised
+        try:
+            self.ended(answer, error)
+        finally:
+            del error
+
+    def _begun(self, delivery: AnyDelivery, deadline: float) -> AnyDelivery:
+        """Note that an attempt of *delivery* begins, or began some time ago."""
         delivery.attempt += 1
         delivery.interrupted = False
-        delivery.missed, actor.missed = actor.missed, 0
-        limit = actor.settings.timeout
-        delivery.deadline = math.inf if limit is None else now + limit
-        answer, error = await self._attempt(delivery)
-        self.delivery = None
+        delivery.missed, self.actor.missed = self.actor.missed, 0
+        delivery.deadline = deadline
+        return delivery
+
+    # ── how an attempt ended ──
+
+    def ended(self, answer: Any, error: BaseException | None) -> None:
+        """The handler of `entry` has ended."""
+        if self._is_expired or self.actor.may_be_cut:
+            self._result = answer, error  # to be judged outside of the scope
+            return
         try:
+            self._settle(answer, error)
+        finally:
+            del error
+
+    def _settle(self, answer: Any, error: BaseException | None) -> None:
+        entry = self.entry
+        self.through()
+        self._is_settling = True
+        try:
+            if error is None and answer is None and type(entry) is Receipt and not self.actor.may_be_cut:
+                self.entry = None
+                self.actor.handled_plain(entry)
+                self._is_settling = False
+                return
+            delivery = self.delivery
+            assert delivery is not None
             if error is None:
                 self._returned_normally(delivery, answer)
             else:
                 self._raised(delivery, error)
+            self.entry = None  # not before it is settled, and not if that breaks: it must not get lost
+            self._is_settling = False
         finally:
-            # The frame and the exception's traceback would keep each other alive.
             del error
-
-    async def _attempt(self, delivery: AnyDelivery) -> tuple[Any, BaseException | None]:
-        """Run the handler once; what it raised is given back, not raised, so that nothing is decided inside of an
-        `except`.
-        """
-        try:
-            if delivery.deadline == math.inf:
-                return await self._invoke(delivery), None
-            with anyio.CancelScope(deadline=delivery.deadline):
-                return await self._invoke(delivery), None
-        except BaseException as error:  # judged in `_raised`, which raises again what is not ours to keep
-            return None, error
-        if self.actor.run.now() < delivery.deadline:
-            # Handlers can reach the scope around them, by the backend's own means, and so can strangers.
-            return None, ForeignCancellation("a stranger to the runtime cancelled the scope of the attempt")
-        return None, AttemptTimedOut(f"no result within {self.actor.settings.timeout} s")
 
     def _returned_normally(self, delivery: AnyDelivery, answer: Any) -> None:
         actor = self.actor
@@ -142,9 +319,9 @@ class Server:
             actor.handled(delivery, None)
             actor.end_incarnation(error)
             return
-        overdue = actor.run.now() >= delivery.deadline
         stopping = actor.may_be_cut
-        judgement = judge(error, actor.run.cancelled, stopping=stopping, cut=stopping and _is_cut(), overdue=overdue)
+        cut = stopping and _is_cut()
+        judgement = judge(error, actor.run.cancelled, stopping=stopping, cut=cut, overdue=self._is_expired)
         match judgement:
             case Interrupted(error=raised):
                 actor.interrupted(delivery)
@@ -163,18 +340,26 @@ class Server:
                 assert_never(judgement)
 
 
-async def serve_all(first: Server, invoke: Invoke) -> None:
-    """Run *first*, and as many beside it as wanted, until each found that the incarnation has to end."""
-    actor = first.actor
-    others = [Server(actor, may_probe=False) for _ in range(actor.settings.concurrency - 1)]
-    if not others:
-        await first.serve(invoke)
+def first_server(actor: Actor) -> Server:
+    """Give the one server that every actor has; the others are made when they serve for the first time."""
+    if not actor.servers:
+        actor.servers.append(Server(actor, may_probe=True))
+    return actor.servers[0]
+
+
+async def serve_all(actor: Actor, invoke: Invoke, handle: Handle | None) -> None:
+    """Run as many servers as wanted, until each found that the incarnation has to end."""
+    first = first_server(actor)
+    if actor.settings.concurrency == 1:
+        await first.serve(invoke, handle)
         return
+    while len(actor.servers) < actor.settings.concurrency:
+        actor.servers.append(Server(actor, may_probe=False))
     deadly: list[BaseException] = []
 
     async def serve(server: Server) -> None:
         try:
-            await server.serve(invoke)
+            await server.serve(invoke, handle)
         except actor.run.cancelled:
             if not actor.is_stopping:
                 # The task group takes no notice of it, and the actor would go on with a server less, or without any.
@@ -186,7 +371,7 @@ async def serve_all(first: Server, invoke: Invoke) -> None:
 
     try:
         async with anyio.create_task_group() as group:
-            for server in (first, *others):
+            for server in actor.servers:
                 group.start_soon(serve, server, name=f"{actor.name}: server")
     finally:
         if deadly:

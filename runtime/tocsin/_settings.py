@@ -122,6 +122,8 @@ class Settings:
     timeout: float | None = field(default=30.0, validator=_time_limit)
     """The time limit of one attempt. 30 s: long enough for slow I/O, and a hang is noticed the same minute.
 
+    It is measured from the first time that the handler waits for something: before, nobody could end it.
+
     A handler that returns normally has handled the delivery, even after it caught the cancellation of its time limit. A
     plain function runs in a thread, which nobody can stop: its result stands, however late.
     """

@@ -32,6 +32,7 @@ def snapshot(bus: EventBus, run: Run | None) -> BusStatistics:
             reports_lost=0,
             observer_errors=0,
         )
+    run.routes.count()
     tree = run.root.tree()
     nodes: dict[str, TreeNode] = {}
     _index(tree, nodes)
@@ -58,7 +59,7 @@ def _index(node: TreeNode, nodes: dict[str, TreeNode]) -> None:
 
 def _of_actor(actor: Actor, node: TreeNode | None) -> SubscriptionStatistics:
     counters, mailbox, registry = actor.counters, actor.mailbox, actor.subscription.registry
-    oldest = min((delivery.queued_at for delivery in mailbox), default=None)
+    oldest = mailbox.oldest()
     failure = actor.last_error
     return SubscriptionStatistics(
         name=actor.name,
@@ -67,10 +68,10 @@ def _of_actor(actor: Actor, node: TreeNode | None) -> SubscriptionStatistics:
         depth=mailbox.queued,
         capacity=mailbox.capacity,
         oldest_age=0.0 if oldest is None else max(0.0, actor.run.now() - oldest),
-        in_flight=len(actor.in_flight),
+        in_flight=sum(server.is_handling for server in actor.servers),
         waiting_retry=mailbox.waiting_retry,
         blocked_publishers=mailbox.blocked_publishers,
-        handled=counters.handled,
+        handled=actor.handled_by_now,
         retried=counters.retried,
         dead_lettered=counters.dead_lettered,
         dropped=counters.dropped,

@@ -43,6 +43,8 @@ class StopReport:
 
     returned: tuple[ReturnedDelivery, ...] = ()
     """Accepted and not handled, in the order of acceptance. Empty after a drain that was given enough time."""
+    unpublished: tuple[Any, ...] = ()
+    """Events of `post_from_thread` that were still on their way, or that a full mailbox had not taken by then."""
     unstopped: tuple[supervision.Unstopped, ...] = ()
     """Actors that had not ended when their time was up, each with the line it is stuck at."""
 
@@ -90,7 +92,12 @@ class Stopper:
             self._run.enter(Phase.STOPPED)
             hanging = {delivery for actor in self._run.actors.values() for delivery in actor.in_flight}
             returned = tuple(_returned(each, hangs=each in hanging) for each in self._run.take_back_everything())
-            self.report = StopReport(returned=returned, unstopped=() if stop is None else stop.unstopped)
+            self._run.close_routes()
+            self.report = StopReport(
+                returned=returned,
+                unpublished=tuple(self._run.posts.close()),
+                unstopped=() if stop is None else stop.unstopped,
+            )
             self._stopped.set()
         return self.report
 

@@ -90,7 +90,7 @@ class Subscription:
     def __repr__(self) -> str:
         kind = "actor" if self.is_stateful else "handler"
         wanted = ", ".join(each if isinstance(each, str) else each.__qualname__ for each in self.interests)
-        ended = "" if self in self.registry.members else ", ended"
+        ended = "" if self.registry.has(self) else ", ended"
         return f"<Subscription {self.name}: {kind} for {wanted}{ended}>"
 
 

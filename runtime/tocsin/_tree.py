@@ -50,7 +50,7 @@ def supervisor_of(
 ) -> Supervisor:
     """Make the supervisor of *registry* and all below it; *made* is told of each, the innermost first."""
     children: list[ChildSpec] = []
-    for member in registry.members:
+    for member in registry.members.values():
         if isinstance(member, Group):
             below = {name: value for name, value in options.items() if name != "stall_threshold"}
             children.append(ChildSpec(member.name, supervisor_of(member, child, made, **below)))

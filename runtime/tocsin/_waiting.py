@@ -16,22 +16,23 @@ import anyio
 from ._outcomes import RejectReason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ._actor import Actor
+    from ._backends import Sleeper
     from ._delivery import AnyDelivery
+    from ._run import Run
 
 
 @final
 class WaitingPublisher:
     """One blocked publish; see the module."""
 
-    __slots__ = ("_event", "_limits", "_now", "_waiting", "from_handler", "refused")
+    __slots__ = ("_limits", "_now", "_sleeper", "_sleepers", "_waiting", "from_handler", "refused")
 
-    def __init__(self, now: Callable[[], float], *, from_handler: bool) -> None:
-        self._now = now
+    def __init__(self, run: Run, *, from_handler: bool) -> None:
+        self._now = run.now
+        self._sleepers = run.sleeper
+        self._sleeper: Sleeper | None = None
         self.from_handler: bool = from_handler  # it may go on while the bus drains
-        self._event = anyio.Event()
         self._waiting: dict[AnyDelivery, Actor] = {}
         self._limits: dict[AnyDelivery, float] = {}  # when waiting for this one ends
         self.refused: dict[str, RejectReason] = {}  # name of the subscription → why it was given up
@@ -74,8 +75,13 @@ class WaitingPublisher:
         """Wait until nothing is waited for any more. Cancelled, everything not admitted is withdrawn."""
         try:
             while self._waiting:
-                with anyio.move_on_at(min(self._limits[delivery] for delivery in self._waiting)):
-                    await self._event.wait()
+                self._sleeper = self._sleepers()
+                limit = min(self._limits[delivery] for delivery in self._waiting)
+                if limit == math.inf:
+                    await self._sleeper.sleep()
+                    continue
+                with anyio.move_on_at(limit):
+                    await self._sleeper.sleep()
                 self._refuse_overdue()
         finally:
             self.refuse_all(RejectReason.CANCELLED)
@@ -86,5 +92,5 @@ class WaitingPublisher:
             self.refuse(delivery, RejectReason.FULL)
 
     def _wake_when_done(self) -> None:
-        if not self._waiting:
-            self._event.set()
+        if not self._waiting and self._sleeper is not None:
+            self._sleeper.wake()

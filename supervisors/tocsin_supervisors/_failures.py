@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import TypeAlias, TypeGuard, TypeVar, final
+from weakref import WeakKeyDictionary
 
 import attrs
 
@@ -181,10 +182,29 @@ def matches(exc: BaseException, kinds: tuple[Kind, ...]) -> bool:
 
     A kind is a class or the qualified name of one: by name, classes of libraries can be listed that are not installed.
     """
-    if any(not isinstance(kind, str) and _is(exc, kind) for kind in kinds):
-        return True
-    names = {qualified_name(base) for base in _mro_of(type(exc))}
-    return any(isinstance(kind, str) and kind in names for kind in kinds)
+    names: frozenset[str] = frozenset()
+    for kind in kinds:
+        if not isinstance(kind, str):
+            if _is(exc, kind):
+                return True
+        elif kind in (names := names or _names_of(type(exc))):
+            return True
+    return False
+
+
+def _names_of(kind: type) -> frozenset[str]:
+    """Give the qualified names of *kind* and its base classes. Remembered as long as the class lives: each failure asks
+    several times."""
+    is_safe_key = type(kind) is type  # a metaclass may make its classes equal, or no key at all
+    names = _known_names.get(kind) if is_safe_key else None
+    if names is None:
+        names = frozenset(qualified_name(base) for base in _mro_of(kind))
+        if is_safe_key:
+            _known_names[kind] = names
+    return names
+
+
+_known_names: WeakKeyDictionary[type, frozenset[str]] = WeakKeyDictionary()
 
 
 def forget_traceback(exc: BaseException) -> None:

@@ -191,5 +191,10 @@ def _step(awaitable: object) -> tuple[FrameType | None, object]:
         # The collector knows.
         referents: list[object] = gc.get_referents(awaitable)
         return None, next((each for each in referents if type(each) in _LINKS), None)
-    frame, awaited = _LINKS.get(kind, ("", ""))
-    return getattr(awaitable, frame, None), getattr(awaitable, awaited, None)
+    names = _LINKS.get(kind, ("", ""))
+    frame: FrameType | None = getattr(awaitable, names[0], None)
+    awaited: object = getattr(awaitable, names[1], None)
+    if awaited is None and kind is GeneratorType and frame is not None:
+        # One that runs a coroutine by hand, step by step; ours say so by the name of a local variable.
+        awaited = frame.f_locals.get("driven")
+    return frame, awaited

@@ -372,3 +372,16 @@ def test_an_exception_matches_by_class_or_by_qualified_name(kinds: Any, expected
 def test_a_class_that_lies_about_itself_is_matched_by_its_true_type() -> None:
     assert matches(Evil(), (ValueError,)) is False
     assert matches(Evil(), (Evil,)) is True
+
+
+def test_a_class_of_a_hostile_metaclass_matches_by_its_name_each_time() -> None:
+    class Equal(type):
+        def __eq__(cls, other: object) -> bool:
+            raise AssertionError("it was compared")
+
+        __hash__ = None  # type: ignore[assignment]
+
+    kind = Equal("Odd", (Exception,), {"__module__": "shop"})
+    for _ in range(2):
+        assert matches(kind(), ("shop.Odd",))
+        assert not matches(kind(), ("shop.Even",))

@@ -18,7 +18,7 @@ async def handler(event: str) -> None: ...
 async def misuse() -> None:
     await bus.publish("event", priorty=Priority.HIGH)  # type: ignore[call-arg]
     await bus.publish("event", priority="high")  # type: ignore[arg-type]
-    await bus.publish("event", Priority.HIGH)  # type: ignore[call-arg, arg-type]
+    await bus.publish("event", Priority.HIGH)  # type: ignore[call-arg]
     bus.publish_many(["event"])  # type: ignore[unused-coroutine]
 
 
