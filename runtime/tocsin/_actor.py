@@ -80,6 +80,7 @@ class Actor:
             None if settings.deduplicate is None else DuplicateWindow(settings.deduplicate)
         )
         self.probation_over: anyio.Event = anyio.Event()  # servers other than the probing one sleep on it
+        self.asked: int = 0  # questions that somebody waits for
         self.missed: int = 0  # deliveries dropped since the last one that was handled
         self.servers: list[Server] = []  # kept over incarnations, so that what waits for them knows them
         self.presence: Presence = Presence.DOWN
@@ -348,6 +349,8 @@ class Actor:
                 self.bury(delivery, DeadLetterReason.ACTOR_STOPPED)
 
     def _tell_askers(self, error: type[ActorRestarting | ActorStopped]) -> None:
+        if not self.asked:
+            return  # they would be looked for in the whole mailbox
         # Those who wait for room first: what is taken out of the mailbox would let them in.
         for delivery, publisher in self.mailbox.blocked():
             if delivery.question is not None:

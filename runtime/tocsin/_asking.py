@@ -69,10 +69,12 @@ async def ask(run: Run, actor: Actor, envelope: Envelope[Any], limit: float) -> 
     delivery.question = question
     actor.routed(delivery)
     with run.waits.entered(waits, lambda: (actor,)), anyio.move_on_after(limit):
+        actor.asked += 1
         try:
             await _queue(run, actor, delivery, from_handler=server is not None)
             return await question.wait()
         finally:
+            actor.asked -= 1
             _withdraw(actor, delivery)
     raise AskTimeout(actor.name, f"no answer from {actor.name!r} within {limit} s to {envelope!r}")
 

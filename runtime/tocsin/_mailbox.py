@@ -9,20 +9,19 @@ Everything here happens in one step on one thread; the only place that awaits is
   a later publisher cannot get past an earlier one of the same priority.
 * The mailbox outlives the incarnations of its actor: while none is up, deliveries stay, and publishers wait.
 
-The fast way goes past all this: as long as nothing but the lane of NORMAL is used, publishers append receipts to `lane`
-while it holds fewer than `room`, and servers take them from there. `room` is 0 whenever they must come in by the door.
+The fast way goes past all this, as far as `room` allows: see `_gate.py`.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from typing import TYPE_CHECKING, Protocol, final
+from typing import TYPE_CHECKING, final
 
 import anyio
 
 from ._backends import sleepers
 from ._delivery import plain_delivery
 from ._envelope import NORMAL
+from ._gate import NO_LANE, Gate
 from ._keys import KeyOrder
 from ._lanes import Lanes
 from ._receipt import Receipt, note_pending, queued_at
@@ -35,21 +34,9 @@ if TYPE_CHECKING:
     from ._delivery import AnyDelivery, Entry
     from ._waiting import WaitingPublisher
 
-_NO_LANE: deque[Entry] = deque()  # before anything was put in: a deque takes 760 bytes, and most mailboxes are idle
-
-
-class Attentive(Protocol):
-    """What takes from a mailbox without asking it: it has to look up when told to, and says what it has in hand."""
-
-    attention: bool
-
-    def has_in_hand(self, receipt: Receipt) -> bool:
-        """Tell whether it is handling the plain delivery of *receipt*."""
-        ...
-
 
 @final
-class Mailbox:
+class Mailbox(Gate):
     """See the module. `capacity` bounds queued deliveries and waiting retries together, not those in flight.
 
     *name*: whose it is. *plain*: whether publishers may use the fast way.
@@ -67,16 +54,8 @@ class Mailbox:
         "_plain",
         "_publishers",
         "_retries",
-        "_sleeper",
-        "_sleepers",
         "_strict",
-        "attentive",
         "capacity",
-        "drops",
-        "has_sleepers",
-        "lane",
-        "room",
-        "taken",
     )
 
     def __init__(
@@ -92,13 +71,7 @@ class Mailbox:
         sleeper: Callable[[], Sleeper] | None = None,
     ) -> None:
         self.capacity: int = capacity
-        self.lane: deque[Entry] = _NO_LANE
-        self.room: int = 0
-        # What happens to the oldest plain delivery if a newer one may take its place; None: it may not.
-        self.drops: Callable[[Receipt], None] | None = None
-        self.taken: int = 0  # plain deliveries that came in, as far as they have been counted
-        self.has_sleepers: bool = False
-        self.attentive: list[Attentive] = []
+        super().__init__(_on_this_backend if sleeper is None else sleeper)
         self._name = name
         self._plain = plain
         self._is_shut = True
@@ -110,9 +83,7 @@ class Mailbox:
         self._retries: RetryQueue[AnyDelivery] = RetryQueue()
         self._latest: dict[Hashable, AnyDelivery] = {}  # coalescing: key → the queued one that a newer replaces
         self._keys = KeyOrder(self._lanes)
-        self._sleeper: Callable[[], Sleeper] = _on_this_backend if sleeper is None else sleeper
         self._publishers: Lanes[tuple[AnyDelivery, WaitingPublisher]] = Lanes()
-        self._sleepers: deque[Sleeper] = deque()  # servers that found nothing to do, longest asleep first
 
     # ── how full it is ──
 
@@ -155,10 +126,6 @@ class Mailbox:
         heads = [queued_at(each) if type(each) is Receipt else each.queued_at for each in self._lanes.heads()]
         return min((*heads, *(each.queued_at for each in (*self._keys, *self._retries))), default=None)
 
-    def holds(self, receipt: Receipt) -> bool:
-        """Tell whether the plain delivery of *receipt* is in here or in hand, and nothing else is known of it."""
-        return any(entry is receipt for entry in self.lane) or any(each.has_in_hand(receipt) for each in self.attentive)
-
     # ── the fast way ──
 
     def gauge(self) -> None:
@@ -166,7 +133,7 @@ class Mailbox:
         if self._is_shut or self._publishers or self._lanes.others:
             self.room = 0
             return
-        if self.lane is _NO_LANE:
+        if self.lane is NO_LANE:
             self.lane = self._lanes.normal()
         if not self.lane:
             self._lanes.touched()
@@ -176,15 +143,6 @@ class Mailbox:
         """Let publishers use the fast way, if they may at all."""
         self._is_shut = not self._plain
         self.gauge()
-
-    def drop_for_plain(self) -> bool:
-        """Make room in a full `lane` for one more plain delivery, if that is the policy; False: it is not done."""
-        if self.drops is None or not self.room or not self.lane or type(self.lane[0]) is not Receipt:
-            return False
-        oldest = self.lane.popleft()
-        assert type(oldest) is Receipt
-        self.drops(oldest)
-        return True
 
     def shut(self) -> None:
         """Let nobody in the fast way any more."""
@@ -206,16 +164,12 @@ class Mailbox:
         """Note that a server has taken from `lane`."""
         self._lanes.touched()
 
-    def look_up(self) -> None:
-        """Have whoever takes from `lane` look at what has changed."""
-        for each in self.attentive:
-            each.attention = True
-
     def _unfold(self) -> None:
         """Make a delivery of each receipt in the lanes, so that each can be found and taken out by itself."""
-        for place, entry in enumerate(self.lane):
-            if type(entry) is Receipt:
-                self.lane[place] = self._made(entry, is_known=True)
+        if any(type(entry) is Receipt for entry in self.lane):
+            entries = [self._made(each, is_known=True) if type(each) is Receipt else each for each in self.lane]
+            self.lane.clear()
+            self.lane.extend(entries)
 
     def _made(self, receipt: Receipt, *, is_known: bool = False) -> AnyDelivery:
         delivery = plain_delivery(receipt, self._name)
@@ -399,9 +353,7 @@ class Mailbox:
         Spurious returns are fine; losing a wake-up is not.
         """
         due = self._retries.next_due()
-        sleeper = self._sleeper()
-        self._sleepers.append(sleeper)
-        self.has_sleepers = True
+        sleeper = self.lie_down()
         try:
             if due is None:
                 await sleeper.sleep()
@@ -409,25 +361,10 @@ class Mailbox:
                 with anyio.move_on_after(max(0.0, due - now)):
                     await sleeper.sleep()
         finally:
-            if sleeper.is_woken:
-                # Woken and cancelled, or timed out, in one step: the wake-up may have been meant for work that
-                # somebody else must do now.
-                if self._lanes:  # what is held for a busy key is nobody's work yet
-                    self.wake_one()
-            else:
-                self._sleepers.remove(sleeper)
-                self.has_sleepers = bool(self._sleepers)
-
-    def wake_all(self) -> None:
-        """Wake every sleeping server, so that each looks at the state of its actor."""
-        while self._sleepers:
-            self.wake_one()
-
-    def wake_one(self) -> None:
-        """Wake the server that has slept longest, if one sleeps."""
-        if self._sleepers:
-            self._sleepers.popleft().wake()
-            self.has_sleepers = bool(self._sleepers)
+            # Woken and cancelled, or timed out, in one step: the wake-up may have been meant for work that must be done
+            # by somebody else now.
+            if self.get_up(sleeper) and self._lanes:  # what is held for a busy key is nobody's work yet
+                self.wake_one()
 
     def _changed(self) -> None:
         """Something is not where servers on the fast way would look for it."""

@@ -13,27 +13,24 @@ one; and how the attempt ended is judged only when the spent one has been left.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Awaitable, Coroutine, Generator
-from typing import TYPE_CHECKING, Any, assert_never, final
+from typing import TYPE_CHECKING, Any, final
 
 import anyio
 
-from tocsin_supervisors import DeadLetterReason, Failure, ForeignCancellation, safe_repr
+from tocsin_supervisors import DeadLetterReason, ForeignCancellation
 
-from ._aftermath import CrashActor, attempt_failed, bad_result
+from ._aftermath import CrashActor
 from ._context import current_server
 from ._driving import drive
 from ._fast_lane import serve_lane
-from ._judgement import AttemptTimedOut, Deadly, Failed, Interrupted, judge
+from ._judgement import AttemptTimedOut
 from ._receipt import Receipt
-from .exceptions import FinishActor
+from ._settling import raised, returned_normally
 
 if TYPE_CHECKING:
     from ._actor import Actor
     from ._delivery import AnyDelivery, Entry
     from ._invocation import Handle, Invoke
-
-_NEVER_RUN = (Awaitable, Generator, AsyncGenerator)  # results that stand for work which nobody would do
 
 
 @final
@@ -285,59 +282,13 @@ class Server:
             delivery = self.delivery
             assert delivery is not None
             if error is None:
-                self._returned_normally(delivery, answer)
+                returned_normally(self.actor, delivery, answer)
             else:
-                self._raised(delivery, error)
+                raised(self.actor, delivery, error, overdue=self._is_expired)
             self.entry = None  # not before it is settled, and not if that breaks: it must not get lost
             self._is_settling = False
         finally:
             del error
-
-    def _returned_normally(self, delivery: AnyDelivery, answer: Any) -> None:
-        actor = self.actor
-        if actor.may_be_cut and _is_cut():
-            # It swallowed our cancellation: too late to count, the delivery was being taken back.
-            actor.interrupted(delivery)
-        elif answer is not None and issubclass(type(answer), _NEVER_RUN):
-            self._refuse_result(delivery, answer)
-        else:
-            actor.handled(delivery, answer)
-
-    def _refuse_result(self, delivery: AnyDelivery, answer: Any) -> None:
-        """The handler gave back something that was never run: it did nothing yet, so it cannot count as handled."""
-        shown = safe_repr(answer)
-        if isinstance(answer, Coroutine | Generator):
-            answer.close()
-        error = TypeError(
-            f"the handler of {self.actor.name!r} returned {shown}, which nobody would run: await it, or return a value"
-        )
-        bad_result(self.actor, delivery, error)
-
-    def _raised(self, delivery: AnyDelivery, error: BaseException) -> None:
-        actor = self.actor
-        if issubclass(type(error), FinishActor):  # not isinstance: it may lie about its class
-            actor.handled(delivery, None)
-            actor.end_incarnation(error)
-            return
-        stopping = actor.may_be_cut
-        cut = stopping and _is_cut()
-        judgement = judge(error, actor.run.cancelled, stopping=stopping, cut=cut, overdue=self._is_expired)
-        match judgement:
-            case Interrupted(error=raised):
-                actor.interrupted(delivery)
-                if raised is not None:
-                    actor.run.log.stop_error(actor, Failure.of(raised))
-                # Else a group, in which the schedule decides whether a cancellation is: the run may miss that branch.
-                if issubclass(type(error), actor.run.cancelled):  # pragma: no branch
-                    raise error
-            case Failed():
-                attempt_failed(actor, delivery, judgement)
-            case Deadly(error=deadly):
-                actor.interrupted(delivery)
-                actor.end_incarnation(deadly)
-                raise deadly
-            case _:
-                assert_never(judgement)
 
 
 def first_server(actor: Actor) -> Server:
@@ -376,8 +327,3 @@ async def serve_all(actor: Actor, invoke: Invoke, handle: Handle | None) -> None
     finally:
         if deadly:
             raise deadly[0]  # also in the place of a cancellation: it is what must not get lost
-
-
-def _is_cut() -> bool:
-    """Say whether the running task was cancelled, wherever it is told of it."""
-    return anyio.current_effective_deadline() == -math.inf

@@ -1,0 +1,93 @@
+"""The fast way into a mailbox and out of it, past everything that it can do for other cases.
+
+As long as nothing but the lane of NORMAL is used, publishers append receipts to `lane` while it holds fewer than
+`room`, and wake a server if one sleeps; servers take them from there, in a loop. Whatever is not that simple makes
+`room` 0, so that publishers come in by the door, and calls for the attention of those who are in the loop.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+from ._receipt import Receipt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ._backends import Sleeper
+    from ._delivery import Entry
+
+NO_LANE: deque[Entry] = deque()  # before anything was put in: a deque takes 760 bytes, and most mailboxes are idle
+
+
+class Attentive(Protocol):
+    """What takes from a mailbox without asking it: it has to look up when told to, and says what it has in hand."""
+
+    attention: bool
+
+    def has_in_hand(self, receipt: Receipt) -> bool:
+        """Tell whether it is handling the plain delivery of *receipt*."""
+        ...
+
+
+class Gate:
+    """See the module. `attentive`: who takes from `lane`; `taken`: how many came in, as far as they were counted."""
+
+    __slots__ = ("_sleeper", "_sleepers", "attentive", "drops", "has_sleepers", "lane", "room", "taken")
+
+    def __init__(self, sleeper: Callable[[], Sleeper]) -> None:
+        self.lane: deque[Entry] = NO_LANE
+        self.room: int = 0
+        # What happens to the oldest plain delivery if a newer one may take its place; None: it may not.
+        self.drops: Callable[[Receipt], None] | None = None
+        self.taken: int = 0
+        self.attentive: list[Attentive] = []
+        self.has_sleepers: bool = False
+        self._sleepers: deque[Sleeper] = deque()  # servers that found nothing to do, longest asleep first
+        self._sleeper = sleeper
+
+    def holds(self, receipt: Receipt) -> bool:
+        """Tell whether the plain delivery of *receipt* is in here or in hand, and nothing else is known of it."""
+        return any(entry is receipt for entry in self.lane) or any(each.has_in_hand(receipt) for each in self.attentive)
+
+    def drop_for_plain(self) -> bool:
+        """Make room in a full `lane` for one more plain delivery, if that is the policy; False: it is not done."""
+        if self.drops is None or not self.room or not self.lane or type(self.lane[0]) is not Receipt:
+            return False
+        oldest = self.lane.popleft()
+        assert type(oldest) is Receipt
+        self.drops(oldest)
+        return True
+
+    def look_up(self) -> None:
+        """Have whoever takes from `lane` look at what has changed."""
+        for each in self.attentive:
+            each.attention = True
+
+    # ── servers that sleep ──
+
+    def lie_down(self) -> Sleeper:
+        """Give the caller something to sleep on, from which it is woken in its turn."""
+        sleeper = self._sleeper()
+        self._sleepers.append(sleeper)
+        self.has_sleepers = True
+        return sleeper
+
+    def get_up(self, sleeper: Sleeper) -> bool:
+        """The caller does not sleep any more: tell whether it was woken."""
+        if not sleeper.is_woken:
+            self._sleepers.remove(sleeper)
+            self.has_sleepers = bool(self._sleepers)
+        return sleeper.is_woken
+
+    def wake_all(self) -> None:
+        """Wake every sleeping server, so that each looks at the state of its actor."""
+        while self._sleepers:
+            self.wake_one()
+
+    def wake_one(self) -> None:
+        """Wake the server that has slept longest, if one sleeps."""
+        if self._sleepers:
+            self._sleepers.popleft().wake()
+            self.has_sleepers = bool(self._sleepers)
