@@ -172,6 +172,7 @@ class EventBus(Publishing):
         """Called in a forked child: the tasks of a run stayed with the parent."""
         if self._run is not None and not is_over(self._run.phase):
             self._run.phase = Phase.FORKED
+            self.detach()
 
     def attach(self, run: Run, stopper: Stopper) -> None:
         """Take *run* as the one that is up; called by the run itself before its tree starts."""

@@ -76,6 +76,19 @@ async def test_in_a_forked_child_the_bus_refuses_to_be_used(
     assert bus.ledger().handled == 1
 
 
+@pytest.mark.parametrize("use", USES[:2])
+async def test_a_forked_child_refuses_what_its_parent_knows_the_way_of(
+    make_bus: MakeBus, use: Callable[[EventBus], object]
+) -> None:
+    bus = make_bus()
+    bus.subscribe(ignore, int)
+    async with bus.running():
+        await (await bus.publish(1)).settled()
+        assert in_child(lambda: outcome_of(lambda: use(bus))) == REFUSAL
+        await (await bus.publish(2)).settled()
+    assert bus.ledger().handled == 2
+
+
 async def test_a_bus_that_was_told_of_a_fork_takes_nothing_more(make_bus: MakeBus) -> None:
     bus = make_bus()
     bus.note_fork()  # there is nothing to leave behind yet
