@@ -16,7 +16,7 @@ from tocsin_supervisors._checks import check_stall_threshold
 from ._asking import ask as ask_actor
 from ._asking import whom_to_ask
 from ._composing import cause_of, check_duration, compose
-from ._fast_publishing import NOBODY, Publishing
+from ._fast_publishing import NOBODY, Publishing, server_here
 from ._forks import watch_forks
 from ._lifecycle import Phase, is_over
 from ._observing import check_observer
@@ -270,6 +270,11 @@ class EventBus(Publishing):
         the loop's own thread. There is no receipt: what cannot be published (RouteError, MailboxFull, wrong options) is
         told of in the log; what was not published when the bus stopped is in `StopReport.unpublished`.
         """
+        run = self._run
+        is_plain = not options and timeout is None and server_here() is None
+        if run is not None and is_plain and self._publisher.is_open_to_threads():
+            run.posts.post(event)  # nothing else is to be found out
+            return
         run = self._up_for_thread("post_from_thread", timeout)
         # The cause is looked up here: the handler whose thread this is may be through when the loop gets to it.
         run.posts.post(Post(event, options, cause_of(own_server(run))), timeout)

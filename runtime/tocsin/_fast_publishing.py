@@ -129,6 +129,32 @@ class Publishing(Registry):
         return receipt
 
 
+def offer_plain(publisher: Publisher, event: object) -> bool:
+    """Publish *event* to the one subscription that it has, if there is room for it, in the loop's own thread; False:
+    nothing was done, as it is not that simple.
+    """
+    try:
+        route = publisher.routes[type(event)]
+    except Exception:  # as above
+        return False
+    mailbox = route.mailbox
+    if mailbox is None or len(mailbox.lane) >= mailbox.room:
+        return False
+    ids = publisher.ids
+    receipt = Receipt()
+    receipt._event = event
+    receipt._moment = publisher.moment or publisher.look(route)
+    receipt._more = None
+    receipt._route = route
+    receipt._serial = ids.count = ids.count + 1
+    receipt._left = 1
+    mailbox.lane.append(receipt)
+    if mailbox.has_sleepers:
+        mailbox.wake_one()
+    route.published += 1
+    return True
+
+
 @final
 class _Nobody:
     """As much of a publisher as it takes to find out that there is none: no route is known, so everything goes the long
@@ -142,6 +168,9 @@ class _Nobody:
         self.ids = IdSource(lambda: 0.0, lambda _bits: 0)
         self.owner = Owner()
         self.routes: dict[type, Route] = {}
+
+    def is_open_to_threads(self) -> bool:
+        return False
 
 
 NOBODY = cast("Publisher", _Nobody())

@@ -40,21 +40,28 @@ class Post:
 class PostBox:
     """See the module. Made in the loop's thread; `post` is for all others.
 
-    *publish* publishes one; *failed* is told of what could not be published and why; *emptied* that all is published.
+    *offer* publishes an event the fast way, if it can; *publish* publishes it in any case; *turn* lets others have
+    their turn, after *slice* events; *failed* is told of what could not be published and why; *emptied*, that all is.
     """
 
     def __init__(
         self,
         bus: str,
+        offer: Callable[[object], bool],
         publish: Callable[[Post], Awaitable[object]],
+        turn: Callable[[], Awaitable[object]],
+        slice: int,
         failed: Callable[[Post, Exception], object],
         emptied: Callable[[], object],
     ) -> None:
         self._bus = bus
+        self._offer = offer
         self._publish = publish
+        self._turn = turn
+        self._slice = slice
         self._failed = failed
         self._emptied = emptied
-        self._posts: deque[Post] = deque()
+        self._posts: deque[Any] = deque()  # each a `Post`, or the mere event if there is nothing else to say about it
         self._in_hand: Post | None = None
         self._refused: list[Post] = []  # the bus began to drain while they waited for room
         self._lock = threading.Lock()
@@ -70,8 +77,8 @@ class PostBox:
         """True when nothing is left to be published."""
         return not self._posts and self._in_hand is None
 
-    def post(self, post: Post, timeout: float | None) -> None:
-        """Put *post* into the box; while that is full, wait, up to *timeout* seconds.
+    def post(self, post: Any, timeout: float | None = None) -> None:
+        """Put *post*, a `Post` or an event, into the box; while that is full, wait, up to *timeout* seconds.
 
         Raise TimeoutError, or BusClosed when the bus has ended.
         """
@@ -106,19 +113,32 @@ class PostBox:
             with self._changed:
                 self._woken = False
             while self._posts:
-                self._in_hand = post = self._posts.popleft()
-                try:
-                    await self._publish(post)
-                except BusClosed:
-                    self._refused.append(post)
-                except Exception as error:  # the thread that posted it does not wait: it is told of in the log
-                    self._failed(post, error)
-                self._in_hand = None
+                await self._publish_some()
                 if self._threads_waiting and len(self._posts) <= CAPACITY // 2:
                     # Not for each: a thread that is let in for one post waits again after it.
                     with self._changed:
                         self._changed.notify_all()
             self._emptied()
+
+    async def _publish_some(self) -> None:
+        """Publish a slice the fast way, or one the long way."""
+        for _ in range(min(len(self._posts), self._slice)):
+            event = self._posts.popleft()
+            if type(event) is Post or not self._offer(event):
+                post = event if type(event) is Post else Post(event, {}, None)
+                await self._publish_slowly(post)
+                return
+        await self._turn()
+
+    async def _publish_slowly(self, post: Post) -> None:
+        self._in_hand = post
+        try:
+            await self._publish(post)
+        except BusClosed:
+            self._refused.append(post)
+        except Exception as error:  # the thread that posted it does not wait: it is told of in the log
+            self._failed(post, error)
+        self._in_hand = None
 
     def close(self) -> list[Any]:
         """Refuse everything from now on, and give the events that were not published. Idempotent."""
@@ -129,4 +149,4 @@ class PostBox:
             self._posts.clear()
             self._refused.clear()
             self._in_hand = None
-        return [post.event for post in left]
+        return [post.event if type(post) is Post else post for post in left]

@@ -97,6 +97,10 @@ class Publisher:
         """Another turn has begun."""
         self.moment = None
 
+    def is_open_to_threads(self) -> bool:
+        """Tell, in any thread, whether this is another one and the bus runs: False may be wrong, True is right."""
+        return bool(self.routes) and not self.owner._is_owned()
+
     # ── publishing ──
 
     async def turn(self) -> None:

@@ -32,6 +32,7 @@ from ._actor import Actor
 from ._backends import NextTurn, monotonic_clock, sleepers, slice_length, turns
 from ._composing import compose
 from ._envelope import IdSource
+from ._fast_publishing import offer_plain
 from ._incarnation import live
 from ._ledger import Ledger, add_up
 from ._lifecycle import Phase, forward, may_publish
@@ -98,7 +99,15 @@ class Run:
         self.undertaker: Undertaker = Undertaker(self)
         self.waits: Waits = Waits()
         self.box: ThreadBox = ThreadBox(bus.name)
-        self.posts: PostBox = PostBox(bus.name, self._publish_post, self.log.post_failed, partial(self.one_ended, 0))
+        self.posts: PostBox = PostBox(
+            bus.name,
+            partial(offer_plain, self.publisher),
+            self._publish_post,
+            self.turn,
+            self.slice,
+            self.log.post_failed,
+            partial(self.one_ended, 0),
+        )
         self.actors: dict[str, Actor] = {}  # name → actor, in the order of declaration
         self.gone: Ledger = Ledger()  # the account of actors that were unsubscribed
         self.published_slowly: int = 0

@@ -150,7 +150,10 @@ async def test_a_time_that_is_none_is_refused(make_bus: MakeBus, limit: Any) -> 
 
 
 def box(publish: Callable[[Post], Any]) -> PostBox:
-    return PostBox("shop", publish, lambda post, error: None, lambda: None)
+    return PostBox("shop", lambda event: False, publish, nothing, 32, lambda post, error: None, lambda: None)
+
+
+async def nothing() -> None: ...
 
 
 async def test_a_full_box_makes_threads_wait_until_there_is_room() -> None:
