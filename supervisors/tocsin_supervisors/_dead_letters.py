@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
+from functools import cache
 from types import MappingProxyType
 from typing import Any, Generic, Protocol, TextIO, TypeAlias, TypedDict, TypeVar, Unpack, cast, final
 
@@ -152,10 +153,15 @@ def _numbered(letter: DeadLetter[T], number: int) -> DeadLetter[T]:
     """Give a copy of *letter* with its number. Field by field: `evolve` would check again what was checked before, at
     ten times the cost."""
     copy = cast("DeadLetter[T]", object.__new__(DeadLetter))
-    for field in attrs.fields(DeadLetter):
-        object.__setattr__(copy, field.name, getattr(letter, field.name))
+    for name in _field_names():
+        object.__setattr__(copy, name, getattr(letter, name))
     object.__setattr__(copy, "id", number)
     return copy
+
+
+@cache
+def _field_names() -> tuple[str, ...]:
+    return tuple(field.name for field in attrs.fields(DeadLetter))
 
 
 def _merged(new: tuple[DeathCount, ...], old: tuple[DeathCount, ...]) -> tuple[DeathCount, ...]:
@@ -216,7 +222,7 @@ _Letters: TypeAlias = list[DeadLetter[T]]  # the office has a method named list
 
 
 @final
-@attrs.define(eq=False, repr=False)
+@attrs.define(eq=False, repr=False, on_setattr=attrs.setters.NO_OP)  # its counters need no validation
 class DeadLetterOffice(Generic[T]):
     """Keeps the latest *capacity* dead letters in memory, oldest first, and hands each to *sink*.
 

@@ -26,7 +26,7 @@ class Diagnosis(enum.Enum):
 
 
 @final
-@attrs.define
+@attrs.define(on_setattr=attrs.setters.NO_OP)  # the validator looks at what it is made with: nobody sets that again
 class Health:
     """The health of one actor; outlives its incarnations."""
 

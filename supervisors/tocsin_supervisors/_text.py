@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields as dataclass_fields
 from dataclasses import is_dataclass
+from functools import lru_cache
 from itertools import islice
 from types import FrameType, TracebackType
 from typing import Any, cast, final
@@ -133,7 +134,11 @@ def _frame_text(file: str, line: int, function: str, source: str) -> str:
 
 def _place_of(entry: TracebackType) -> tuple[str, int, str]:
     code = entry.tb_frame.f_code
-    return safe_text(code.co_filename, 300), entry.tb_lineno or 0, safe_text(code.co_name)
+    return _remembered_text(str(code.co_filename), 300), entry.tb_lineno or 0, _remembered_text(str(code.co_name), 200)
+
+
+# Names of files and functions: there are few, and each is asked for again and again.
+_remembered_text = lru_cache(maxsize=1024)(safe_text)
 
 
 def _source_line(entry: TracebackType) -> str:
