@@ -11,8 +11,8 @@ from tocsin_supervisors import Failure, forget_traceback, sort_leaves
 
 from ._context import current_server
 from ._invocation import (
-    handle_actor,
-    handle_event,
+    handles_of_actor,
+    handles_of_function,
     in_context_of_publisher,
     invoke_actor,
     invoke_handler,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tocsin_supervisors import ChildContext
 
     from ._actor import Actor
-    from ._invocation import Handle, Invoke
+    from ._invocation import Handles, Invoke
 
 
 async def live(actor: Actor, context: ChildContext) -> None:
@@ -46,7 +46,7 @@ async def live(actor: Actor, context: ChildContext) -> None:
         actor.came_up()
         context.on_stop(actor.wake_servers)
         context.started()
-        await serve_all(actor, _invoke(actor, instance), _handle(actor, instance))
+        await serve_all(actor, _invoke(actor, instance), _handles(actor, instance))
     finally:
         actor.went_down(Presence.DOWN)
         await _take_down(actor, instance, context)
@@ -64,14 +64,14 @@ def _invoke(actor: Actor, instance: object) -> Invoke:
     return in_context_of_publisher(invoke) if actor.settings.context == "delivery" else invoke
 
 
-def _handle(actor: Actor, instance: object) -> Handle | None:
+def _handles(actor: Actor, instance: object) -> Handles | None:
     """Give the short way to handle a plain delivery, if there is one."""
     subscription = actor.subscription
     if not actor.is_plain:
         return None
     if subscription.actor_plan is not None:
-        return handle_actor(subscription.actor_plan, instance)
-    return None if subscription.handler_plan is None else handle_event(subscription.handler_plan)
+        return handles_of_actor(subscription.actor_plan, instance)
+    return None if subscription.handler_plan is None else handles_of_function(subscription.handler_plan)
 
 
 async def _build(actor: Actor) -> Any:

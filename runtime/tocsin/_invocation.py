@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
     from ._delivery import AnyDelivery
     from ._handlers import ActorPlan, HandlerPlan
+    from ._server import Server
 
 T = TypeVar("T")
 Invoke: TypeAlias = "Callable[[AnyDelivery], Awaitable[Any]]"
-Handle: TypeAlias = "Callable[[Any], Awaitable[Any]]"
+Handle: TypeAlias = "Callable[[Any], Awaitable[Any]]"  # from the event of a plain delivery to something to await
+Handles: TypeAlias = "Callable[[Server], Handle]"  # each server has its own
 MAX_CHOICES = 1024  # of methods that are remembered: topics are data, and classes may be made on the fly
 
 
@@ -62,26 +64,37 @@ def invoke_actor(plan: ActorPlan, instance: object, limiter: anyio.CapacityLimit
     return invoke
 
 
-def handle_event(plan: HandlerPlan) -> Handle | None:
-    """Give the handler itself, if it is to be called with nothing but the event, in the task of the server."""
-    return plan.call if plan.is_async and not plan.wants_delivery else None
+def handles_of_function(plan: HandlerPlan) -> Handles | None:
+    """Give the short way to handle plain deliveries, if the handler runs in the task of the server."""
+    return None if not plan.is_async else lambda server: _handle(plan, plan.call, server)
 
 
-def handle_actor(plan: ActorPlan, instance: object) -> Handle | None:
-    """Give the function that calls the method of *instance* for an event, if all of them can be called like that."""
-    if not all(method.plan.is_async and not method.plan.wants_delivery for method in plan.methods):
+def handles_of_actor(plan: ActorPlan, instance: object) -> Handles | None:
+    """Give the short way to have the methods of *instance* handle plain deliveries, if all of them run in the task."""
+    if not all(method.plan.is_async for method in plan.methods):
         return None
-    chosen: dict[type, Handle] = {}
 
-    def handle(event: object) -> Awaitable[Any]:
-        method = chosen.get(type(event))
-        if method is None:
-            if len(chosen) >= MAX_CHOICES:
-                chosen.clear()
-            method = chosen[type(event)] = getattr(instance, select_method(plan, type(event), None).name)
-        return method(event)
+    def handle_of(server: Server) -> Handle:
+        chosen: dict[type, Handle] = {}
 
-    return handle
+        def handle(event: object) -> Awaitable[Any]:
+            method = chosen.get(type(event))
+            if method is None:
+                if len(chosen) >= MAX_CHOICES:
+                    chosen.clear()
+                selected = select_method(plan, type(event), None)
+                method = chosen[type(event)] = _handle(selected, getattr(instance, selected.name), server)
+            return method(event)
+
+        return handle
+
+    return handle_of
+
+
+def _handle(plan: HandlerPlan, call: Callable[..., Any], server: Server) -> Handle:
+    if plan.wants_delivery:
+        return lambda event: call(event, server.begin_plain())
+    return call
 
 
 def in_context_of_publisher(invoke: Invoke) -> Invoke:

@@ -30,7 +30,7 @@ from ._settling import raised, returned_normally
 if TYPE_CHECKING:
     from ._actor import Actor
     from ._delivery import AnyDelivery, Entry
-    from ._invocation import Handle, Invoke
+    from ._invocation import Handle, Handles, Invoke
 
 
 @final
@@ -96,6 +96,17 @@ class Server:
             entry = self.entry = self._begun(self.actor.mailbox.deliver(entry), self.deadline)
         return entry
 
+    def begin_plain(self) -> AnyDelivery:
+        """Give the delivery of what has just been taken from the fast lane, as its handler wants to have it."""
+        entry = self.entry
+        assert type(entry) is Receipt
+        delivery = self.entry = self._begun(self.actor.mailbox.deliver(entry), self._deadline_from_now())
+        return delivery
+
+    def _deadline_from_now(self) -> float:
+        limit = self.actor.settings.timeout
+        return math.inf if limit is None else self.actor.run.now() + limit
+
     def has_in_hand(self, receipt: Receipt) -> bool:
         """Tell whether it is handling the plain delivery of *receipt*."""
         entry = self.entry
@@ -117,12 +128,10 @@ class Server:
         if self.entry is None or self.has_waited:
             return
         self.has_waited = True
-        actor = self.actor
-        limit = actor.settings.timeout
-        if limit is not None:
-            entry = self.entry
-            self.deadline = actor.run.now() + limit if type(entry) is Receipt else entry.deadline
-            actor.run.limits.set(self)
+        entry = self.entry
+        self.deadline = self._deadline_from_now() if type(entry) is Receipt else entry.deadline
+        if self.deadline < math.inf:
+            self.actor.run.limits.set(self)
 
     def through(self) -> None:
         """The handler has ended: its time is not measured any more."""
@@ -137,12 +146,12 @@ class Server:
 
     # ── serving ──
 
-    async def serve(self, invoke: Invoke, handle: Handle | None) -> None:
-        """Serve until the incarnation has to end, with the handler *invoke*; *handle* is the same for plain deliveries,
-        if there is a shorter way for them.
+    async def serve(self, invoke: Invoke, handles: Handles | None) -> None:
+        """Serve until the incarnation has to end, with the handler *invoke*; *handles* gives the same for plain
+        deliveries, if there is a shorter way for them.
         """
         actor = self.actor
-        self._invoke, self.handle = invoke, handle
+        self._invoke, self.handle = invoke, None if handles is None else handles(self)
         current_server.set(self)
         self.task_id = anyio.get_current_task().id
         self.attention = True
@@ -153,6 +162,7 @@ class Server:
                 self._after_scope(await self._in_scope())
         finally:
             actor.mailbox.attentive.remove(self)
+            self.handle = None  # it may hold us: a circle, left to the collector in each life
 
     async def _in_scope(self) -> BaseException | None:
         """Serve for as long as one cancel scope lasts. What comes out is given back, not raised, so that nothing is
@@ -237,8 +247,7 @@ class Server:
         if expires_at is not None and now >= expires_at:
             actor.bury(delivery, DeadLetterReason.EXPIRED)
             return
-        limit = actor.settings.timeout
-        self.entry = self._begun(delivery, math.inf if limit is None else now + limit)
+        self.entry = self._begun(delivery, self._deadline_from_now())
         answer, error = None, None
         try:
             answer = await self._invoke(delivery)
@@ -298,11 +307,11 @@ def first_server(actor: Actor) -> Server:
     return actor.servers[0]
 
 
-async def serve_all(actor: Actor, invoke: Invoke, handle: Handle | None) -> None:
+async def serve_all(actor: Actor, invoke: Invoke, handles: Handles | None) -> None:
     """Run as many servers as wanted, until each found that the incarnation has to end."""
     first = first_server(actor)
     if actor.settings.concurrency == 1:
-        await first.serve(invoke, handle)
+        await first.serve(invoke, handles)
         return
     while len(actor.servers) < actor.settings.concurrency:
         actor.servers.append(Server(actor, may_probe=False))
@@ -310,7 +319,7 @@ async def serve_all(actor: Actor, invoke: Invoke, handle: Handle | None) -> None
 
     async def serve(server: Server) -> None:
         try:
-            await server.serve(invoke, handle)
+            await server.serve(invoke, handles)
         except actor.run.cancelled:
             if not actor.is_stopping:
                 # The task group takes no notice of it, and the actor would go on with a server less, or without any.

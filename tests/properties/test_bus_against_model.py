@@ -293,7 +293,7 @@ class Runner:
         interests = tuple(CLASSES[kind] for kind in KINDS if kind in config.kinds)
         deduplicate = None if config.window is None else Deduplicate(config.window, by=key_of)
         return (
-            plain if self.program.plain else handler,
+            plain if self.program.plain and self.names % 2 else handler,
             interests,
             {
                 "name": name,

@@ -21,9 +21,11 @@ from tocsin import (
     BusClosed,
     DeadLettered,
     DeadLetterReason,
+    Delivery,
     DeliveryDropped,
     DropOldest,
     DropReason,
+    Envelope,
     EventBus,
     Handled,
     Ledger,
@@ -130,6 +132,37 @@ async def test_a_receipt_keeps_nothing_of_a_bus_that_has_stopped(make_bus: MakeB
     assert there() is None
     assert receipt.outcomes == {"quick": Handled()}
     assert repr(receipt) == f"<Receipt {receipt.event_id} to 1 subscriptions, settled>"
+
+
+async def test_a_handler_that_wants_the_delivery_gets_one_with_its_deadline(make_bus: MakeBus) -> None:
+    bus, deliveries = make_bus(), list[Delivery[int]]()
+
+    @bus.subscriber(int, name="subject", timeout=7.0)
+    async def subject(number: int, delivery: Delivery[int]) -> None:
+        deliveries.append(delivery)
+        assert delivery.deadline == anyio.current_time() + 7.0
+
+    async with bus.running():
+        await warmed(bus, 0)
+        receipt = await bus.publish(1)
+        assert await receipt.settled() == {"subject": Handled()}
+    last = deliveries[-1]
+    assert (last.event, last.attempt, last.subscription, last.missed) == (1, 1, "subject", 0)
+    assert last.envelope.id == receipt.event_id
+
+
+async def test_all_who_want_the_delivery_share_the_envelope(make_bus: MakeBus) -> None:
+    bus, envelopes = make_bus(), list[Envelope[int]]()
+
+    async def subject(number: int, delivery: Delivery[int]) -> None:
+        envelopes.append(delivery.envelope)
+
+    bus.subscribe(subject, int, name="first")
+    bus.subscribe(subject, int, name="second")
+    async with bus.running():
+        await warmed(bus, 0)
+        await publish_all(bus, 1)
+    assert envelopes[2] is envelopes[3]
 
 
 # ── the account ──
