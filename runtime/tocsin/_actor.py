@@ -70,7 +70,6 @@ class Actor:
             now=run.now,
             name=subscription.name,
             plain=self.is_plain,
-            sleeper=run.sleeper,
         )
         if isinstance(settings.overflow, DropOldest):
             self.mailbox.drops = self.dropped_plain

@@ -49,37 +49,42 @@ def waker(callback: Callable[[], object]) -> Callable[[], None]:
 
 
 class Sleeper(Protocol):
-    """A task that sleeps until it is woken, once. An `anyio.Event` does the same at ten times the cost."""
+    """What a task sleeps on until it is woken, again and again. An `anyio.Event` costs ten times as much."""
 
     is_woken: bool
-    """True once it was woken, also if it was cancelled in the same step."""
+    """True from when it is woken, also if it was cancelled in the same step, until it sleeps again."""
 
-    async def sleep(self) -> None:
-        """Sleep until woken or cancelled. Called once, by the task that made it, before anybody wakes it."""
+    def sleep(self) -> Awaitable[object]:
+        """Begin to sleep: what this gives is to be awaited at once, and ends when somebody has called `wake`."""
+        ...
 
     def wake(self) -> None:
-        """Wake it up. Idempotent, and without effect after it was cancelled."""
+        """Wake it up. Idempotent, and without effect on a task that does not sleep."""
 
 
 @final
 class AsyncioSleeper:
-    """A future."""
+    """A future, each time."""
 
-    __slots__ = ("_future", "is_woken")
+    __slots__ = ("_future", "_loop", "is_woken")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._future = loop.create_future()
+        self._loop = loop
+        self._future: asyncio.Future[None] | None = None
         self.is_woken: bool = False
 
-    async def sleep(self) -> None:
+    def sleep(self) -> Awaitable[object]:
         """See `Sleeper`."""
-        await self._future
+        self.is_woken = False
+        self._future = future = self._loop.create_future()
+        return future
 
     def wake(self) -> None:
         """See `Sleeper`."""
         self.is_woken = True
-        if not self._future.done():
-            self._future.set_result(None)
+        future = self._future
+        if future is not None and not future.done():
+            future.set_result(None)
 
 
 @final
@@ -93,10 +98,11 @@ class TrioSleeper:
         self._task: Any = None  # while it sleeps and is neither woken nor cancelled
         self.is_woken: bool = False
 
-    async def sleep(self) -> None:
+    def sleep(self) -> Awaitable[object]:
         """See `Sleeper`."""
+        self.is_woken = False
         self._task = self._lowlevel.current_task()
-        await self._lowlevel.wait_task_rescheduled(self._abort)
+        return cast("Awaitable[object]", self._lowlevel.wait_task_rescheduled(self._abort))
 
     def wake(self) -> None:
         """See `Sleeper`."""
@@ -171,8 +177,8 @@ class NextTurn:
     async def run(self) -> None:
         """Serve, until cancelled: trio calls nothing soon but tasks."""
         try:
+            self._sleeper = self._sleepers()
             while True:
-                self._sleeper = self._sleepers()
                 await self._sleeper.sleep()
                 self._callback()
         finally:

@@ -34,18 +34,19 @@ class Attentive(Protocol):
 class Gate:
     """See the module. `attentive`: who takes from `lane`; `taken`: how many came in, as far as they were counted."""
 
-    __slots__ = ("_sleeper", "_sleepers", "attentive", "drops", "has_sleepers", "lane", "room", "taken")
+    __slots__ = ("_sleepers", "attentive", "drops", "has_sleepers", "is_simple", "lane", "room", "taken", "was_served")
 
-    def __init__(self, sleeper: Callable[[], Sleeper]) -> None:
+    def __init__(self) -> None:
         self.lane: deque[Entry] = NO_LANE
         self.room: int = 0
         # What happens to the oldest plain delivery if a newer one may take its place; None: it may not.
         self.drops: Callable[[Receipt], None] | None = None
         self.taken: int = 0
         self.attentive: list[Attentive] = []
+        self.is_simple: bool = False  # there is nothing to do but to take from `lane`
+        self.was_served: bool = False  # from `lane`, which those who keep the order of the lanes have not seen
         self.has_sleepers: bool = False
         self._sleepers: deque[Sleeper] = deque()  # servers that found nothing to do, longest asleep first
-        self._sleeper = sleeper
 
     def holds(self, receipt: Receipt) -> bool:
         """Tell whether the plain delivery of *receipt* is in here or in hand, and nothing else is known of it."""
@@ -67,12 +68,10 @@ class Gate:
 
     # ── servers that sleep ──
 
-    def lie_down(self) -> Sleeper:
-        """Give the caller something to sleep on, from which it is woken in its turn."""
-        sleeper = self._sleeper()
+    def lie_down(self, sleeper: Sleeper) -> None:
+        """The caller is about to sleep on *sleeper*, and is woken in its turn."""
         self._sleepers.append(sleeper)
         self.has_sleepers = True
-        return sleeper
 
     def get_up(self, sleeper: Sleeper) -> bool:
         """The caller does not sleep any more: tell whether it was woken."""

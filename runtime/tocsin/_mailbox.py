@@ -68,10 +68,9 @@ class Mailbox(Gate):
         now: Callable[[], float],
         name: str = "",
         plain: bool = False,
-        sleeper: Callable[[], Sleeper] | None = None,
     ) -> None:
         self.capacity: int = capacity
-        super().__init__(_on_this_backend if sleeper is None else sleeper)
+        super().__init__()
         self._name = name
         self._plain = plain
         self._is_shut = True
@@ -131,13 +130,14 @@ class Mailbox(Gate):
     def gauge(self) -> None:
         """Say anew how far `lane` may be filled by publishers themselves: after every change but of the lane."""
         if self._is_shut or self._publishers or self._lanes.others:
-            self.room = 0
+            self.room, self.is_simple = 0, False
             return
         if self.lane is NO_LANE:
             self.lane = self._lanes.normal()
         if not self.lane:
             self._lanes.touched()
         self.room = self.capacity - len(self._retries)
+        self.is_simple = not self._retries
 
     def open(self) -> None:
         """Let publishers use the fast way, if they may at all."""
@@ -149,20 +149,14 @@ class Mailbox(Gate):
         self._is_shut = True
         self.gauge()
 
-    def is_simple(self) -> bool:
-        """Tell whether there is nothing to do now but to take from `lane`."""
-        if not self._retries:
-            return self.room > 0
+    def is_simple_now(self) -> bool:
+        """Tell whether there is nothing to do now but to take from `lane`, although retries wait."""
         due = self._retries.next_due()
         return self.room > 0 and not self._strict and due is not None and due > self._now()
 
     def deliver(self, receipt: Receipt) -> AnyDelivery:
         """Make the delivery of a receipt that was taken from `lane`."""
         return self._made(receipt)
-
-    def served(self) -> None:
-        """Note that a server has taken from `lane`."""
-        self._lanes.touched()
 
     def _unfold(self) -> None:
         """Make a delivery of each receipt in the lanes, so that each can be found and taken out by itself."""
@@ -188,6 +182,7 @@ class Mailbox(Gate):
     def put(self, delivery: AnyDelivery) -> None:
         """Put *delivery* last in its lane; the caller has looked for room."""
         delivery.queued_at = self._now()
+        self._note_served()
         self._lanes.append(delivery, delivery.priority)
         if self._coalescing:
             self._latest[delivery.key] = delivery
@@ -198,6 +193,7 @@ class Mailbox(Gate):
         """Put a delivery whose attempt was interrupted first in its lane again, as if it had never been taken."""
         self._is_known(delivery)
         self._keys.keep(delivery)
+        self._note_served()
         self._lanes.appendleft(delivery, delivery.priority)
         self._back_in_lane(delivery)
 
@@ -207,6 +203,7 @@ class Mailbox(Gate):
         """
         self._is_known(delivery)
         self._free_key(delivery)
+        self._note_served()
         self._lanes.append(delivery, delivery.priority)
         self._back_in_lane(delivery)
 
@@ -285,6 +282,7 @@ class Mailbox(Gate):
         due: list[AnyDelivery] = []
         while (delivery := self._retries.pop_due(now)) is not None:
             due.append(delivery)
+        self._note_served()
         for delivery in reversed(due):
             self._lanes.appendleft(delivery, delivery.priority)
         if due:
@@ -347,13 +345,14 @@ class Mailbox(Gate):
 
     # ── servers that wait for work ──
 
-    async def wait(self, now: float) -> None:
-        """Sleep until something may have come in, a retry is due, or `wake_all`.
+    async def wait(self, now: float, sleeper: Sleeper | None = None) -> None:
+        """Sleep, on *sleeper* if there is one, until something may have come in, a retry is due, or `wake_all`.
 
         Spurious returns are fine; losing a wake-up is not.
         """
         due = self._retries.next_due()
-        sleeper = self.lie_down()
+        sleeper = sleepers()() if sleeper is None else sleeper
+        self.lie_down(sleeper)
         try:
             if due is None:
                 await sleeper.sleep()
@@ -361,10 +360,20 @@ class Mailbox(Gate):
                 with anyio.move_on_after(max(0.0, due - now)):
                     await sleeper.sleep()
         finally:
-            # Woken and cancelled, or timed out, in one step: the wake-up may have been meant for work that must be done
-            # by somebody else now.
-            if self.get_up(sleeper) and self._lanes:  # what is held for a busy key is nobody's work yet
-                self.wake_one()
+            self.awake(sleeper)
+
+    def awake(self, sleeper: Sleeper) -> None:
+        """The caller does not sleep any more. If it was woken and cancelled, or timed out, in one step, the wake-up may
+        have been meant for work that must be done by somebody else now.
+        """
+        if self.get_up(sleeper) and self._lanes:  # what is held for a busy key is nobody's work yet
+            self.wake_one()
+
+    def _note_served(self) -> None:
+        """Let the lanes know that the one of NORMAL was served the fast way, before another one may be in use."""
+        if self.was_served:
+            self.was_served = False
+            self._lanes.touched()
 
     def _changed(self) -> None:
         """Something is not where servers on the fast way would look for it."""
@@ -387,7 +396,3 @@ class Mailbox(Gate):
         """Let the next delivery with this key be taken."""
         if self._keys.free(delivery):
             self.wake_one()
-
-
-def _on_this_backend() -> Sleeper:
-    return sleepers()()

@@ -57,8 +57,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from random import Random
 
-    from tocsin_supervisors import ChildContext
-
     from ._backends import Sleeper
     from ._bus import EventBus
     from ._delivery import AnyDelivery
@@ -186,10 +184,7 @@ class Run:
         self.router.add(actor)
         subscription.actor = actor
 
-        async def start(context: ChildContext) -> None:
-            await live(actor, context)
-
-        return child_of(subscription, start)
+        return child_of(subscription, partial(live, actor))
 
     def _observe(self, report: supervision.Report) -> None:
         """Take note of what a supervisor did, in the step in which it did it."""

@@ -28,7 +28,10 @@ from ._receipt import Receipt
 from ._settling import raised, returned_normally
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from ._actor import Actor
+    from ._backends import Sleeper
     from ._delivery import AnyDelivery, Entry
     from ._invocation import Handle, Handles, Invoke
 
@@ -47,6 +50,7 @@ class Server:
         "_may_probe",
         "_result",
         "_scope",
+        "_sleeper",
         "actor",
         "attention",
         "deadline",
@@ -63,9 +67,9 @@ class Server:
         self._invoke: Invoke  # once it serves
         self._may_probe = may_probe
         self._scope: anyio.CancelScope  # once it serves
-        self._result: tuple[Any, BaseException | None] | None = (
-            None  # of an attempt that is judged outside of the scope
-        )
+        self._sleeper: Sleeper = actor.run.sleeper()
+        # Of an attempt that is judged outside of the scope.
+        self._result: tuple[Any, BaseException | None] | None = None
         self._is_expired = False
         self._is_settling = False
         self.handle: Handle | None = None  # how a plain delivery is handled without knowing more than its event
@@ -159,25 +163,23 @@ class Server:
         try:
             while not actor.is_stopping:
                 self._is_expired = self._is_settling = False
-                self._after_scope(await self._in_scope())
+                error = None
+                try:
+                    with anyio.CancelScope() as self._scope:
+                        await drive(self, self._serve())
+                except BaseException as raised:  # judged below, and raised again if it is not ours to keep
+                    error = raised
+                try:
+                    self._after_scope(error)
+                finally:
+                    del error  # the frame and the exception's traceback would keep each other alive
         finally:
             actor.mailbox.attentive.remove(self)
             self.handle = None  # it may hold us: a circle, left to the collector in each life
 
-    async def _in_scope(self) -> BaseException | None:
-        """Serve for as long as one cancel scope lasts. What comes out is given back, not raised, so that nothing is
-        decided inside of an `except`.
-        """
-        try:
-            with anyio.CancelScope() as self._scope:
-                await drive(self, self._serve())
-        except BaseException as error:  # judged in `_raised`, which raises again what is not ours to keep
-            return error
-        return None
-
     def _after_scope(self, error: BaseException | None) -> None:
         answer = None
-        self._leave_lane()  # also if the handler was cancelled in it
+        self._count_handled()  # also if the handler was cancelled in the fast lane
         try:
             if self._is_settling and error is not None:
                 raise error  # not of the handler: what became of its delivery could not be entered
@@ -204,41 +206,61 @@ class Server:
         actor = self.actor
         mailbox, run = actor.mailbox, actor.run
         turn = run.slice
-        while not actor.is_stopping:
-            if self.attention:
+        while self._result is None:
+            if self.attention:  # whatever is not as it was calls for it
+                if actor.is_stopping:
+                    return
                 self.attention = actor.needs_attention
                 if actor.health.on_probation and not self._may_probe:
-                    # After a suspension one server probes with one delivery at a time. The others must not sleep in the
-                    # mailbox meanwhile: they would take wake-ups that are meant for the one that may act on them.
-                    await actor.probation_over.wait()
+                    await self._wait_for_probation()
                     continue
             lane = mailbox.lane
-            if lane and self.handle is not None and type(lane[0]) is Receipt and mailbox.is_simple():
+            if self.handle is None or not (mailbox.is_simple or (lane and mailbox.is_simple_now())):
+                turn -= await self._serve_by_the_door()
+            elif lane and type(lane[0]) is Receipt:
                 turn -= await serve_lane(self, lane, turn)
-                self._leave_lane()
-            elif (delivery := mailbox.take(run.now())) is not None:
-                await self._handle(delivery)
-                turn -= 1
+                self._count_handled()
+                mailbox.was_served = True
+            elif lane:
+                turn -= await self._serve_by_the_door()
             else:
-                await self._sleep()
+                mailbox.lie_down(self._sleeper)
+                try:
+                    await self._sleeper.sleep()
+                except BaseException:  # raised again: only what the wake-up was meant for must not wait
+                    mailbox.awake(self._sleeper)
+                    raise
+                finally:
+                    run.publisher.moment = None  # who has woken us relies on it
                 turn = run.slice
-            if self._result is not None:
-                return
             if turn <= 0:
                 await run.publisher.let_others()
                 turn = run.slice
 
-    def _leave_lane(self) -> None:
+    async def _serve_by_the_door(self) -> int:
+        """Handle the next delivery, whatever it is, or sleep until there is one; give what to take off the slice."""
+        mailbox, run = self.actor.mailbox, self.actor.run
+        delivery = mailbox.take(run.now())
+        if delivery is not None:
+            await self._handle(delivery)
+            return 1
+        try:
+            await mailbox.wait(run.now(), self._sleeper)
+        finally:
+            run.publisher.moment = None
+        return 0
+
+    async def _wait_for_probation(self) -> None:
+        """After a suspension one server probes with one delivery at a time. The others must not sleep in the mailbox
+        meanwhile: they would take wake-ups that are meant for the one that may act on them.
+        """
+        await self.actor.probation_over.wait()
+        self.attention = True
+
+    def _count_handled(self) -> None:
+        """Enter what was handled in the fast lane into the account of the actor."""
         self.actor.counters.handled += self.handled
         self.handled = 0
-        self.actor.mailbox.served()
-
-    async def _sleep(self) -> None:
-        run = self.actor.run
-        try:
-            await self.actor.mailbox.wait(run.now())
-        finally:
-            run.publisher.forget_moment()  # who has woken us relies on it
 
     async def _handle(self, delivery: AnyDelivery) -> None:
         actor = self.actor
@@ -307,12 +329,14 @@ def first_server(actor: Actor) -> Server:
     return actor.servers[0]
 
 
-async def serve_all(actor: Actor, invoke: Invoke, handles: Handles | None) -> None:
+def serve_all(actor: Actor, invoke: Invoke, handles: Handles | None) -> Awaitable[None]:
     """Run as many servers as wanted, until each found that the incarnation has to end."""
     first = first_server(actor)
-    if actor.settings.concurrency == 1:
-        await first.serve(invoke, handles)
-        return
+    # One needs no task beside the actor's own, nor a frame that each wake-up would have to go through.
+    return first.serve(invoke, handles) if actor.settings.concurrency == 1 else _serve_all(actor, invoke, handles)
+
+
+async def _serve_all(actor: Actor, invoke: Invoke, handles: Handles | None) -> None:
     while len(actor.servers) < actor.settings.concurrency:
         actor.servers.append(Server(actor, may_probe=False))
     deadly: list[BaseException] = []

@@ -65,8 +65,8 @@ class TimeLimits:
 
     async def run(self) -> None:
         """Watch, until cancelled."""
+        self._sleeper = self._sleepers()
         while True:
-            self._sleeper = self._sleepers()
             self._next = self._heap[0][0] if self._heap else math.inf
             with anyio.CancelScope(deadline=self._next):
                 await self._sleeper.sleep()

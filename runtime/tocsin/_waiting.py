@@ -17,7 +17,6 @@ from ._outcomes import RejectReason
 
 if TYPE_CHECKING:
     from ._actor import Actor
-    from ._backends import Sleeper
     from ._delivery import AnyDelivery
     from ._run import Run
 
@@ -26,12 +25,11 @@ if TYPE_CHECKING:
 class WaitingPublisher:
     """One blocked publish; see the module."""
 
-    __slots__ = ("_limits", "_now", "_sleeper", "_sleepers", "_waiting", "from_handler", "refused")
+    __slots__ = ("_limits", "_now", "_sleeper", "_waiting", "from_handler", "refused")
 
     def __init__(self, run: Run, *, from_handler: bool) -> None:
         self._now = run.now
-        self._sleepers = run.sleeper
-        self._sleeper: Sleeper | None = None
+        self._sleeper = run.sleeper()
         self.from_handler: bool = from_handler  # it may go on while the bus drains
         self._waiting: dict[AnyDelivery, Actor] = {}
         self._limits: dict[AnyDelivery, float] = {}  # when waiting for this one ends
@@ -75,7 +73,6 @@ class WaitingPublisher:
         """Wait until nothing is waited for any more. Cancelled, everything not admitted is withdrawn."""
         try:
             while self._waiting:
-                self._sleeper = self._sleepers()
                 limit = min(self._limits[delivery] for delivery in self._waiting)
                 if limit == math.inf:
                     await self._sleeper.sleep()
@@ -92,5 +89,5 @@ class WaitingPublisher:
             self.refuse(delivery, RejectReason.FULL)
 
     def _wake_when_done(self) -> None:
-        if not self._waiting and self._sleeper is not None:
+        if not self._waiting:
             self._sleeper.wake()
