@@ -45,6 +45,15 @@ def waker(callback: Callable[[], object]) -> Callable[[], None]:
     return lambda: native.run_sync_soon(callback)
 
 
+def forgive_cancellation() -> None:
+    """Go on after a stranger's cancellation was caught, as if it had not been: asyncio counts them, for task groups and
+    time limits, which would take the next one for this one. Only there can a stranger cancel a task.
+    """
+    task = sys.modules["asyncio"].current_task()
+    while task.cancelling():
+        task.uncancel()
+
+
 # ── sleeping ──
 
 

@@ -18,6 +18,7 @@ import anyio
 
 from tocsin_supervisors._failures import leaves_of
 
+from ._backends import forgive_cancellation
 from ._lifecycle import Phase
 from ._run import Run
 from ._stopping import Stopper
@@ -75,6 +76,19 @@ def _start_helpers(host: anyio.abc.TaskGroup, run: Run, stopper: Stopper) -> lis
         with scope:
             await function()
 
+    async def unflinching(function: Callable[[], Awaitable[None]], scope: anyio.CancelScope) -> None:
+        """On asyncio a stranger may cancel any task. Without these, time limits would end, and clocks stand still,
+        without a word: so they begin again.
+        """
+        with scope:
+            while True:
+                try:
+                    await function()
+                except run.cancelled:
+                    if scope.cancel_called:
+                        raise
+                    forgive_cancellation()
+
     async def background() -> None:
         async with anyio.create_task_group() as run.background:
             await anyio.sleep_forever()
@@ -90,7 +104,8 @@ def _start_helpers(host: anyio.abc.TaskGroup, run: Run, stopper: Stopper) -> lis
     for name, job in jobs.items():
         scope = anyio.CancelScope(shield=True)
         scopes.append(scope)
-        host.start_soon(shielded, job, scope, name=f"{run.name}: {name}")
+        keeper = unflinching if name in ("time limits", "turns") else shielded
+        host.start_soon(keeper, job, scope, name=f"{run.name}: {name}")
     if run.reporter is not None:
         host.start_soon(shielded, run.reporter.run, run.reporter_scope, name=f"{run.name}: observer")
     return scopes

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from typing import Any
 
 import anyio
 import pytest
+import sniffio
 
 from tests.runtime.failing import EVERY_SECOND, ONCE, MakeBus, only_letter, outcome_of
 from tests.runtime.helpers import Gated
@@ -123,6 +125,25 @@ async def test_without_a_limit_the_deadline_is_never(make_bus: MakeBus) -> None:
     async with bus.running():
         assert await outcome_of(bus, "text") == Handled()
     assert deadlines == [math.inf]
+
+
+async def test_the_time_limit_holds_although_a_stranger_cancelled_whoever_watches_over_it(make_bus: MakeBus) -> None:
+    if sniffio.current_async_library() == "trio":
+        pytest.skip("tasks cannot be cancelled on trio, only scopes")
+    bus = make_bus()
+
+    @bus.subscriber(str, name="subject", timeout=7.0, retry=ONCE)
+    async def subject(text: str) -> None:
+        await anyio.sleep_forever()
+
+    async with bus.running():
+        for number in range(2):
+            (watcher,) = [task for task in asyncio.all_tasks() if task.get_name() == "test: time limits"]
+            watcher.cancel()
+            began = anyio.current_time()
+            await outcome_of(bus, "text")
+            assert anyio.current_time() - began == pytest.approx(7.0)
+            assert len(bus.dead_letters) == number + 1
 
 
 async def test_the_time_in_the_mailbox_is_not_part_of_the_limit(make_bus: MakeBus) -> None:
