@@ -52,6 +52,20 @@ class Gate:
         """Tell whether the plain delivery of *receipt* is in here or in hand, and nothing else is known of it."""
         return any(entry is receipt for entry in self.lane) or any(each.has_in_hand(receipt) for each in self.attentive)
 
+    def lead_to(self, lane: deque[Entry]) -> None:
+        """Let publishers append to *lane* from now on."""
+        self.lane = lane
+
+    def set_room(self, room: int, *, is_simple: bool) -> None:
+        """Say how far `lane` may be filled, and whether there is nothing to do but to take from it."""
+        self.room = room
+        self.is_simple = is_simple
+
+    def noted_as_served(self) -> bool:
+        """Tell whether `lane` was served since this was last asked."""
+        was_served, self.was_served = self.was_served, False
+        return was_served
+
     def drop_for_plain(self) -> bool:
         """Make room in a full `lane` for one more plain delivery, if that is the policy; False: it is not done."""
         if self.drops is None or not self.room or not self.lane or type(self.lane[0]) is not Receipt:

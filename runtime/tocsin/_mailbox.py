@@ -130,14 +130,13 @@ class Mailbox(Gate):
     def gauge(self) -> None:
         """Say anew how far `lane` may be filled by publishers themselves: after every change but of the lane."""
         if self._is_shut or self._publishers or self._lanes.others:
-            self.room, self.is_simple = 0, False
+            self.set_room(0, is_simple=False)
             return
         if self.lane is NO_LANE:
-            self.lane = self._lanes.normal()
+            self.lead_to(self._lanes.normal())
         if not self.lane:
             self._lanes.touched()
-        self.room = self.capacity - len(self._retries)
-        self.is_simple = not self._retries
+        self.set_room(self.capacity - len(self._retries), is_simple=not self._retries)
 
     def open(self) -> None:
         """Let publishers use the fast way, if they may at all."""
@@ -371,8 +370,7 @@ class Mailbox(Gate):
 
     def _note_served(self) -> None:
         """Let the lanes know that the one of NORMAL was served the fast way, before another one may be in use."""
-        if self.was_served:
-            self.was_served = False
+        if self.noted_as_served():
             self._lanes.touched()
 
     def _changed(self) -> None:
