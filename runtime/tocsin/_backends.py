@@ -39,10 +39,11 @@ def waker(callback: Callable[[], object]) -> Callable[[], None]:
     `anyio.from_thread.run_sync` would block the caller until the loop gets to it. After the loop has ended, calling
     raises RuntimeError on both backends.
     """
-    native = cast("Any", anyio.lowlevel.current_token().native_token)
-    if hasattr(native, "call_soon_threadsafe"):
-        return lambda: native.call_soon_threadsafe(callback)
-    return lambda: native.run_sync_soon(callback)
+    loop = native_loop()
+    if loop is not None:
+        return lambda: loop.call_soon_threadsafe(callback)
+    token = cast("Any", anyio.lowlevel.current_token().native_token)
+    return lambda: token.run_sync_soon(callback)
 
 
 def forgive_cancellation() -> None:

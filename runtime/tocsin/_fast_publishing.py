@@ -128,31 +128,18 @@ class Publishing(Registry):
         route.published += 1
         return receipt
 
-
-def offer_plain(publisher: Publisher, event: object) -> bool:
-    """Publish *event* to the one subscription that it has, if there is room for it, in the loop's own thread; False:
-    nothing was done, as it is not that simple.
-    """
-    try:
-        route = publisher.routes[type(event)]
-    except Exception:  # as above
-        return False
-    mailbox = route.mailbox
-    if mailbox is None or len(mailbox.lane) >= mailbox.room:
-        return False
-    ids = publisher.ids
-    receipt = Receipt()
-    receipt._event = event
-    receipt._moment = publisher.moment or publisher.look(route)
-    receipt._more = None
-    receipt._route = route
-    receipt._serial = ids.count = ids.count + 1
-    receipt._left = 1
-    mailbox.lane.append(receipt)
-    if mailbox.has_sleepers:
-        mailbox.wake_one()
-    route.published += 1
-    return True
+    def offer(self, event: object) -> bool:
+        """Publish *event* if it has one subscription, known and with room for it; False: nothing was done, as it is not
+        that simple. In the loop's own thread, outside of handlers.
+        """
+        try:
+            mailbox = self._publisher.routes[type(event)].mailbox
+        except Exception:  # as above
+            return False
+        if mailbox is None or len(mailbox.lane) >= mailbox.room:
+            return False
+        self.publish_nowait(event)
+        return True
 
 
 @final

@@ -69,9 +69,8 @@ class BusLog:
 
     def sink_failed(self, letter: DeadLetter[Any], failure: Failure) -> None:
         """Tell that the office alone has a dead letter, as its sink raised; throttled like the letters."""
-        allowed = self._of_the_sink.allow(self._now())
-        if isinstance(allowed, Allowed):
-            before = f" ({allowed.suppressed_before} before it were not logged)" if allowed.suppressed_before else ""
+        before = self._before(self._of_the_sink)
+        if before is not None:
             self._write(
                 logging.ERROR,
                 "the sink of dead letters failed, dead letter %s is kept in memory alone: %s: %s%s",
@@ -85,9 +84,8 @@ class BusLog:
 
     def post_failed(self, post: Post, error: Exception) -> None:
         """Tell that an event which another thread had posted could not be published; throttled like the letters."""
-        allowed = self._of_the_posts.allow(self._now())
-        if isinstance(allowed, Allowed):
-            before = f" ({allowed.suppressed_before} before it were not logged)" if allowed.suppressed_before else ""
+        before = self._before(self._of_the_posts)
+        if before is not None:
             failure = Failure.of(error)
             event: object = post.event
             self._write(
@@ -127,6 +125,13 @@ class BusLog:
             case _:
                 return
         self._write(level, "%s", headline(report), actor=report.child, report=type(report).__name__)
+
+    def _before(self, throttle: LogThrottle) -> str | None:
+        """Say how many were held back before this one, in words to be added; None: this one is held back."""
+        allowed = throttle.allow(self._now())
+        if not isinstance(allowed, Allowed):
+            return None
+        return f" ({allowed.suppressed_before} before it were not logged)" if allowed.suppressed_before else ""
 
     def forget(self, name: str) -> None:
         """Let go of what is kept about a subscription that has ended: there may be any number of them."""

@@ -32,7 +32,6 @@ from ._actor import Actor
 from ._backends import NextTurn, monotonic_clock, sleepers, slice_length, turns
 from ._composing import compose
 from ._envelope import IdSource
-from ._fast_publishing import offer_plain
 from ._incarnation import live
 from ._ledger import Ledger, add_up
 from ._lifecycle import Phase, forward, may_publish
@@ -99,7 +98,7 @@ class Run:
         self.box: ThreadBox = ThreadBox(bus.name)
         self.posts: PostBox = PostBox(
             bus.name,
-            partial(offer_plain, self.publisher),
+            bus.offer,
             self._publish_post,
             self.turn,
             self.slice,

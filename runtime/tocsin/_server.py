@@ -308,16 +308,21 @@ class Server:
             if error is None and answer is None and type(entry) is Receipt and not self.actor.may_be_cut:
                 self.entry = None
                 self.actor.handled_plain(entry)
-                self._is_settling = False
-                return
-            delivery = self.delivery
-            assert delivery is not None
+            else:
+                self._conclude(answer, error)
+                self.entry = None  # not before it is settled, and not if that breaks: it must not get lost
+            self._is_settling = False
+        finally:
+            del error
+
+    def _conclude(self, answer: Any, error: BaseException | None) -> None:
+        delivery = self.delivery
+        assert delivery is not None
+        try:
             if error is None:
                 returned_normally(self.actor, delivery, answer)
             else:
                 raised(self.actor, delivery, error, overdue=self._is_expired)
-            self.entry = None  # not before it is settled, and not if that breaks: it must not get lost
-            self._is_settling = False
         finally:
             del error
 
