@@ -78,7 +78,7 @@ class Actor:
         self.duplicates: DuplicateWindow | None = (
             None if settings.deduplicate is None else DuplicateWindow(settings.deduplicate)
         )
-        self.probation_over: anyio.Event = anyio.Event()  # servers other than the probing one sleep on it
+        self._probation_over: anyio.Event | None = None  # servers other than the probing one sleep on it
         self.asked: int = 0  # questions that somebody waits for
         self.missed: int = 0  # deliveries dropped since the last one that was handled
         self.servers: list[Server] = []  # kept over incarnations, so that what waits for them knows them
@@ -86,6 +86,7 @@ class Actor:
         self.is_leaving = False  # its subscription is being ended: what is left goes back, not to the dead letters
         self.incarnation: int = 0
         self.context: ChildContext | None = None  # of the incarnation that is up
+        self.was_cut: bool = False  # the incarnation that is up, which has no cell that would know
         self.ending: BaseException | None = None  # why the incarnation that is up must end, once its servers are idle
         self.last_error: Failure | None = None
 
@@ -107,6 +108,13 @@ class Actor:
             and settings.context == "actor"
             and Priority.NORMAL in settings.priorities
         )
+
+    @property
+    def can_be_pooled(self) -> bool:
+        """True if its life needs no task of its own, so that workers of the pool may serve it, one at a time."""
+        plan = self.subscription.actor_plan
+        has_hooks = plan is not None and (plan.started is not None or plan.stopping is not None)
+        return not has_hooks and self.settings.concurrency == 1 and self.settings.context == "actor"
 
     @property
     def handled_by_now(self) -> int:
@@ -176,7 +184,7 @@ class Actor:
         """The handler returned."""
         self.counters.handled += not delivery.ended
         if self.health.on_probation:
-            self.probation_over.set()
+            self._end_probation()
         self.health.on_success()
         if delivery.question is not None:
             delivery.question.answer(answer)
@@ -186,7 +194,7 @@ class Actor:
         """The handler of a plain delivery returned."""
         self.counters.handled += 1
         if self.health.on_probation:
-            self.probation_over.set()
+            self._end_probation()
         self.health.on_success()
         note_handled(receipt)
         self.mailbox.admit()
@@ -312,14 +320,26 @@ class Actor:
         """Let every server that sleeps look at the state of the actor."""
         self.mailbox.look_up()
         self.mailbox.wake_all()
-        self.probation_over.set()
+        self._end_probation()
+
+    @property
+    def probation_over(self) -> anyio.Event:
+        """Set when the actor has proved to be well again, or its incarnation ends."""
+        if self._probation_over is None:
+            self._probation_over = anyio.Event()
+        return self._probation_over
+
+    def _end_probation(self) -> None:
+        if self._probation_over is not None:
+            self._probation_over.set()
 
     def begin(self, incarnation: int) -> None:
         """A new incarnation begins; nothing ends it yet."""
         self.incarnation = incarnation
         self.ending = None
+        self.was_cut = False
         # New for each life: at the end of the last one it was set, so that every server may see that end.
-        self.probation_over = anyio.Event()
+        self._probation_over = None
 
     def came_up(self) -> None:
         """An incarnation is ready to serve."""

@@ -6,7 +6,7 @@ Each says why.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, Protocol, cast, final
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast, final
 
 import anyio.lowlevel
 
@@ -68,6 +68,10 @@ class Sleeper(Protocol):
         """Begin to sleep: what this gives is to be awaited at once, and ends when somebody has called `wake`."""
         ...
 
+    def sleep_until(self, due: float, now: float) -> Awaitable[object]:
+        """The same, until *due* at most, on a clock that shows *now*."""
+        ...
+
     def wake(self) -> None:
         """Wake it up. Idempotent, and without effect on a task that does not sleep."""
 
@@ -88,6 +92,11 @@ class AsyncioSleeper:
         self.is_woken = False
         self._future = future = self._loop.create_future()
         return future
+
+    async def sleep_until(self, due: float, now: float) -> None:
+        """See `Sleeper`."""
+        with anyio.move_on_after(max(0.0, due - now)):
+            await self.sleep()
 
     def wake(self) -> None:
         """See `Sleeper`."""
@@ -114,6 +123,11 @@ class TrioSleeper:
         self._task = self._lowlevel.current_task()
         return cast("Awaitable[object]", self._lowlevel.wait_task_rescheduled(self._abort))
 
+    async def sleep_until(self, due: float, now: float) -> None:
+        """See `Sleeper`."""
+        with anyio.move_on_after(max(0.0, due - now)):
+            await self.sleep()
+
     def wake(self) -> None:
         """See `Sleeper`."""
         self.is_woken = True
@@ -133,6 +147,35 @@ def sleepers() -> Callable[[], Sleeper]:
         return lambda: AsyncioSleeper(loop)
     lowlevel = sys.modules["trio"].lowlevel
     return lambda: TrioSleeper(lowlevel)
+
+
+# ── what a task was left with ──
+
+Unchanged: TypeAlias = "Callable[[object], bool]"
+
+
+def can_watch_tasks() -> bool:
+    """Tell whether `watch_task` can find out what it has to, which is private to others."""
+    if native_loop() is not None:
+        states = getattr(sys.modules["anyio._backends._asyncio"], "TaskState", None)
+        return "cancel_scope" in getattr(states, "__slots__", ())
+    task = sys.modules["trio"].lowlevel.current_task()
+    return hasattr(task, "_cancel_status") and hasattr(task.parent_nursery, "_children")
+
+
+def watch_task() -> tuple[Callable[[], object], Unchanged]:
+    """Give two functions on the task that runs here, which is alone in its group: one gives what its innermost cancel
+    scope is known by. The other tells whether that is still so, and nothing else will strike the task that is not meant
+    for who runs in it next: a task left in its group, a cancellation that was swallowed.
+    """
+    if native_loop() is None:
+        trio_task = sys.modules["trio"].lowlevel.current_task()
+        group = trio_task.parent_nursery._children
+        return lambda: trio_task._cancel_status, lambda scope: trio_task._cancel_status is scope and len(group) == 1
+    task = sys.modules["asyncio"].current_task()
+    state = sys.modules["anyio._backends._asyncio"]._task_states[task]
+    cancelling = task.cancelling
+    return lambda: state.cancel_scope, lambda scope: state.cancel_scope is scope and not cancelling()
 
 
 # ── turns of the loop ──

@@ -32,9 +32,9 @@ class Attentive(Protocol):
 
 
 class Gate:
-    """See the module. `attentive`: who takes from `lane`; `taken`: how many came in, as far as they were counted."""
+    """See the module. `taken`: how many came in, as far as they were counted."""
 
-    __slots__ = ("_sleepers", "attentive", "drops", "has_sleepers", "is_simple", "lane", "room", "taken", "was_served")
+    __slots__ = ("_attentive", "_sleepers", "drops", "has_sleepers", "is_simple", "lane", "room", "taken", "was_served")
 
     def __init__(self) -> None:
         self.lane: deque[Entry] = NO_LANE
@@ -42,15 +42,17 @@ class Gate:
         # What happens to the oldest plain delivery if a newer one may take its place; None: it may not.
         self.drops: Callable[[Receipt], None] | None = None
         self.taken: int = 0
-        self.attentive: list[Attentive] = []
+        self._attentive: tuple[Attentive, ...] = ()  # who takes from `lane`
         self.is_simple: bool = False  # there is nothing to do but to take from `lane`
         self.was_served: bool = False  # from `lane`, which those who keep the order of the lanes have not seen
         self.has_sleepers: bool = False
-        self._sleepers: deque[Sleeper] = deque()  # servers that found nothing to do, longest asleep first
+        self._sleepers: list[Sleeper] = []  # servers that found nothing to do, longest asleep first; never many
 
     def holds(self, receipt: Receipt) -> bool:
         """Tell whether the plain delivery of *receipt* is in here or in hand, and nothing else is known of it."""
-        return any(entry is receipt for entry in self.lane) or any(each.has_in_hand(receipt) for each in self.attentive)
+        return any(entry is receipt for entry in self.lane) or any(
+            each.has_in_hand(receipt) for each in self._attentive
+        )
 
     def lead_to(self, lane: deque[Entry]) -> None:
         """Let publishers append to *lane* from now on."""
@@ -75,9 +77,17 @@ class Gate:
         self.drops(oldest)
         return True
 
+    def look_after(self, each: Attentive) -> None:
+        """*each* takes from `lane` from now on."""
+        self._attentive = (*self._attentive, each)
+
+    def overlook(self, each: Attentive) -> None:
+        """*each* does not take from `lane` any more."""
+        self._attentive = tuple(other for other in self._attentive if other is not each)
+
     def look_up(self) -> None:
         """Have whoever takes from `lane` look at what has changed."""
-        for each in self.attentive:
+        for each in self._attentive:
             each.attention = True
 
     # ── servers that sleep ──
@@ -102,5 +112,5 @@ class Gate:
     def wake_one(self) -> None:
         """Wake the server that has slept longest, if one sleeps."""
         if self._sleepers:
-            self._sleepers.popleft().wake()
+            self._sleepers.pop(0).wake()
             self.has_sleepers = bool(self._sleepers)

@@ -18,8 +18,8 @@ from ._invocation import (
     invoke_handler,
     run_in_thread,
 )
+from ._pinned import first_server, serve_all
 from ._presence import Presence
-from ._server import first_server, serve_all
 from .exceptions import FinishActor
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ async def live(actor: Actor, context: ChildContext) -> None:
         actor.came_up()
         context.on_stop(actor.wake_servers)
         context.started()
-        await serve_all(actor, _invoke(actor, instance), _handles(actor, instance))
+        await serve_all(actor, invoke_of(actor, instance), handles_of(actor, instance))
     finally:
         actor.went_down(Presence.DOWN)
         await _take_down(actor, instance, context)
@@ -54,7 +54,8 @@ async def live(actor: Actor, context: ChildContext) -> None:
         raise actor.ending
 
 
-def _invoke(actor: Actor, instance: object) -> Invoke:
+def invoke_of(actor: Actor, instance: object) -> Invoke:
+    """Give the function that has a delivery handled."""
     subscription, limiter = actor.subscription, actor.run.limiter
     if subscription.actor_plan is not None:
         invoke = invoke_actor(subscription.actor_plan, instance, limiter)
@@ -64,7 +65,7 @@ def _invoke(actor: Actor, instance: object) -> Invoke:
     return in_context_of_publisher(invoke) if actor.settings.context == "delivery" else invoke
 
 
-def _handles(actor: Actor, instance: object) -> Handles | None:
+def handles_of(actor: Actor, instance: object) -> Handles | None:
     """Give the short way to handle a plain delivery, if there is one."""
     subscription = actor.subscription
     if not actor.is_plain:

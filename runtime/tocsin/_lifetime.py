@@ -100,11 +100,12 @@ def _start_helpers(host: anyio.abc.TaskGroup, run: Run, stopper: Stopper) -> lis
         "stopper": stopper.run,
         "time limits": run.limits.run,
         "turns": run.next_turn.run,
+        "workers": run.pool.serve,
     }
     for name, job in jobs.items():
         scope = anyio.CancelScope(shield=True)
         scopes.append(scope)
-        keeper = unflinching if name in ("time limits", "turns") else shielded
+        keeper = unflinching if name in ("time limits", "turns", "workers") else shielded
         host.start_soon(keeper, job, scope, name=f"{run.name}: {name}")
     if run.reporter is not None:
         host.start_soon(shielded, run.reporter.run, run.reporter_scope, name=f"{run.name}: observer")

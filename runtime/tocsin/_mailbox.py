@@ -16,8 +16,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
-import anyio
-
 from ._backends import sleepers
 from ._delivery import plain_delivery
 from ._envelope import NORMAL
@@ -100,6 +98,11 @@ class Mailbox(Gate):
     def blocked_publishers(self) -> int:
         """Publishers that wait for room."""
         return len(self._publishers)
+
+    @property
+    def is_empty(self) -> bool:
+        """True if there is nothing in it, whether ready or not."""
+        return not (self._lanes or self._retries or self._keys.held_count)
 
     @property
     def has_room(self) -> bool:
@@ -356,8 +359,7 @@ class Mailbox(Gate):
             if due is None:
                 await sleeper.sleep()
             else:
-                with anyio.move_on_after(max(0.0, due - now)):
-                    await sleeper.sleep()
+                await sleeper.sleep_until(due, now)
         finally:
             self.awake(sleeper)
 

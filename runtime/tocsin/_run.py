@@ -29,7 +29,7 @@ from tocsin_supervisors import (
 )
 
 from ._actor import Actor
-from ._backends import NextTurn, monotonic_clock, sleepers, slice_length, turns
+from ._backends import NextTurn, can_watch_tasks, monotonic_clock, sleepers, slice_length, turns
 from ._composing import compose
 from ._envelope import IdSource
 from ._incarnation import live
@@ -38,6 +38,7 @@ from ._lifecycle import Phase, forward, may_publish
 from ._log import BusLog
 from ._observing import Reporter
 from ._outcomes import RejectReason
+from ._pooled import PooledServer
 from ._posts import Post, PostBox
 from ._presence import Presence
 from ._publishing import Publisher, own_server
@@ -50,11 +51,14 @@ from ._time_limits import TimeLimits
 from ._tree import child_of, supervisor_of
 from ._undertaker import Undertaker
 from ._waits import Waits
+from ._workers import Pool
 from .exceptions import BusClosed, WrongThread
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from random import Random
+
+    from tocsin_supervisors._children import Start
 
     from ._backends import Sleeper
     from ._bus import EventBus
@@ -95,6 +99,8 @@ class Run:
         self.next_turn: NextTurn = NextTurn(self.publisher.forget_moment)
         self.undertaker: Undertaker = Undertaker(self)
         self.waits: Waits = Waits()
+        self.pool: Pool = Pool(self)
+        self.can_pool: bool = can_watch_tasks()
         self.box: ThreadBox = ThreadBox(bus.name)
         self.posts: PostBox = PostBox(
             bus.name,
@@ -183,7 +189,15 @@ class Run:
         self.router.add(actor)
         subscription.actor = actor
 
-        return child_of(subscription, partial(live, actor))
+        return child_of(subscription, self._start_of(actor))
+
+    def _start_of(self, actor: Actor) -> Start:
+        """Say how *actor* lives: without a task, unless it needs one."""
+        if not self.can_pool or not actor.can_be_pooled:
+            return partial(live, actor)
+        server = PooledServer(actor)
+        actor.servers.append(server)
+        return server
 
     def _observe(self, report: supervision.Report) -> None:
         """Take note of what a supervisor did, in the step in which it did it."""
@@ -241,6 +255,7 @@ class Run:
         self.log.forget(actor.name)
         if self.actors.pop(actor.name, None) is not None:
             self.limits.forget(actor.servers)
+            self.pool.forget(actor.servers)
             self.routes.count()
             self.gone = add_up([self.gone, actor.ledger()])
 

@@ -1,27 +1,28 @@
-"""One server of an incarnation: takes a delivery from the mailbox, has it handled within its time limit, settles it,
-takes the next.
+"""One server of an actor: takes a delivery from the mailbox, has it handled within its time limit, settles it, takes
+the next.
 
-Where a cancellation may land, and what it finds: asleep in the mailbox, nothing is held; at the checkpoint between
-deliveries, nothing is held; inside the handler, the delivery is in `entry` and goes back first in its lane, uncounted,
-when we are being stopped. Everything between two awaits is one step.
+Whose task that happens in, is for its two kinds to say: one of its own (`_pinned.py`), or that of a worker who serves
+whichever actor has something to do (`_pooled.py`).
 
-A server has one cancel scope, around all it does, entered before any handler runs: a handler whose time is over is
-cancelled by it. That spends the scope, whatever the handler makes of it, so before the next delivery there is a new
+Where a cancellation may land, and what it finds: asleep in the mailbox, nothing is held; between two slices, nothing is
+held; inside the handler, the delivery is in `entry` and goes back first in its lane, uncounted, when we are being
+stopped. Everything between two awaits is one step.
+
+There is one cancel scope around all that a server does, entered before any handler runs: a handler whose time is over
+is cancelled by it. That spends the scope, whatever the handler makes of it, so before the next delivery there is a new
 one; and how the attempt ended is judged only when the spent one has been left.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, final
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from tocsin_supervisors import DeadLetterReason, ForeignCancellation
 
-from ._aftermath import CrashActor
-from ._context import current_server
-from ._driving import drive
 from ._fast_lane import serve_lane
 from ._judgement import AttemptTimedOut
 from ._receipt import Receipt
@@ -33,14 +34,14 @@ if TYPE_CHECKING:
     from ._actor import Actor
     from ._backends import Sleeper
     from ._delivery import AnyDelivery, Entry
-    from ._invocation import Handle, Handles, Invoke
+    from ._invocation import Handle, Invoke
 
 
-@final
-class Server:
+class Server(ABC):
     """See the module. `entry` is what it is handling; `task_id` the task in which it does.
 
-    `attention`: something has to be looked at before the next delivery, so the fast way is not for now.
+    `attention`: something has to be looked at before the next delivery, so the fast way is not for now. `left`: of the
+    deliveries that it may take before others have their turn.
     """
 
     __slots__ = (
@@ -49,7 +50,6 @@ class Server:
         "_is_settling",
         "_may_probe",
         "_result",
-        "_scope",
         "_sleeper",
         "actor",
         "attention",
@@ -59,6 +59,8 @@ class Server:
         "handled",
         "has_alarm",
         "has_waited",
+        "left",
+        "scope",
         "task_id",
     )
 
@@ -66,8 +68,9 @@ class Server:
         self.actor: Actor = actor
         self._invoke: Invoke  # once it serves
         self._may_probe = may_probe
-        self._scope: anyio.CancelScope  # once it serves
-        self._sleeper: Sleeper = actor.run.sleeper()
+        self.scope: anyio.CancelScope  # once it serves
+        self._sleeper: Sleeper  # of the kind it is
+        self.left: int = 0
         # Of an attempt that is judged outside of the scope.
         self._result: tuple[Any, BaseException | None] | None = None
         self._is_expired = False
@@ -146,36 +149,9 @@ class Server:
         """The time of the handler is over."""
         self._is_expired = True
         self.attention = True
-        self._scope.cancel()
+        self.scope.cancel()
 
     # ── serving ──
-
-    async def serve(self, invoke: Invoke, handles: Handles | None) -> None:
-        """Serve until the incarnation has to end, with the handler *invoke*; *handles* gives the same for plain
-        deliveries, if there is a shorter way for them.
-        """
-        actor = self.actor
-        self._invoke, self.handle = invoke, None if handles is None else handles(self)
-        current_server.set(self)
-        self.task_id = anyio.get_current_task().id
-        self.attention = True
-        actor.mailbox.attentive.append(self)
-        try:
-            while not actor.is_stopping:
-                self._is_expired = self._is_settling = False
-                error = None
-                try:
-                    with anyio.CancelScope() as self._scope:
-                        await drive(self, self._serve())
-                except BaseException as raised:  # judged below, and raised again if it is not ours to keep
-                    error = raised
-                try:
-                    self._after_scope(error)
-                finally:
-                    del error  # the frame and the exception's traceback would keep each other alive
-        finally:
-            actor.mailbox.attentive.remove(self)
-            self.handle = None  # it may hold us: a circle, left to the collector in each life
 
     def _after_scope(self, error: BaseException | None) -> None:
         answer = None
@@ -204,8 +180,7 @@ class Server:
 
     async def _serve(self) -> None:
         actor = self.actor
-        mailbox, run = actor.mailbox, actor.run
-        turn = run.slice
+        mailbox = actor.mailbox
         while self._result is None:
             if self.attention:  # whatever is not as it was calls for it
                 if actor.is_stopping:
@@ -216,13 +191,13 @@ class Server:
                     continue
             lane = mailbox.lane
             if self.handle is None or not (mailbox.is_simple or (lane and mailbox.is_simple_now())):
-                turn -= await self._serve_by_the_door()
+                await self._serve_by_the_door()
             elif lane and type(lane[0]) is Receipt:
-                turn -= await serve_lane(self, lane, turn)
+                self.left -= await serve_lane(self, lane, self.left)
                 self._count_handled()
                 mailbox.was_served = True
             elif lane:
-                turn -= await self._serve_by_the_door()
+                await self._serve_by_the_door()
             else:
                 mailbox.lie_down(self._sleeper)
                 try:
@@ -231,24 +206,30 @@ class Server:
                     mailbox.awake(self._sleeper)
                     raise
                 finally:
-                    run.publisher.moment = None  # who has woken us relies on it
-                turn = run.slice
-            if turn <= 0:
-                await run.publisher.let_others()
-                turn = run.slice
+                    self._is_awake()
+            if self.left <= 0:
+                await self._let_others()
 
-    async def _serve_by_the_door(self) -> int:
-        """Handle the next delivery, whatever it is, or sleep until there is one; give what to take off the slice."""
+    @abstractmethod
+    def _is_awake(self) -> None:
+        """It has slept, and others had their turn meanwhile."""
+
+    @abstractmethod
+    def _let_others(self) -> Awaitable[None]:
+        """Let others have their turn; then there is a new slice."""
+
+    async def _serve_by_the_door(self) -> None:
+        """Handle the next delivery, whatever it is, or sleep until there is one."""
         mailbox, run = self.actor.mailbox, self.actor.run
         delivery = mailbox.take(run.now())
         if delivery is not None:
+            self.left -= 1
             await self._handle(delivery)
-            return 1
+            return
         try:
             await mailbox.wait(run.now(), self._sleeper)
         finally:
-            run.publisher.moment = None
-        return 0
+            self._is_awake()
 
     async def _wait_for_probation(self) -> None:
         """After a suspension one server probes with one delivery at a time. The others must not sleep in the mailbox
@@ -325,43 +306,3 @@ class Server:
                 raised(self.actor, delivery, error, overdue=self._is_expired)
         finally:
             del error
-
-
-def first_server(actor: Actor) -> Server:
-    """Give the one server that every actor has; the others are made when they serve for the first time."""
-    if not actor.servers:
-        actor.servers.append(Server(actor, may_probe=True))
-    return actor.servers[0]
-
-
-def serve_all(actor: Actor, invoke: Invoke, handles: Handles | None) -> Awaitable[None]:
-    """Run as many servers as wanted, until each found that the incarnation has to end."""
-    first = first_server(actor)
-    # One needs no task beside the actor's own, nor a frame that each wake-up would have to go through.
-    return first.serve(invoke, handles) if actor.settings.concurrency == 1 else _serve_all(actor, invoke, handles)
-
-
-async def _serve_all(actor: Actor, invoke: Invoke, handles: Handles | None) -> None:
-    while len(actor.servers) < actor.settings.concurrency:
-        actor.servers.append(Server(actor, may_probe=False))
-    deadly: list[BaseException] = []
-
-    async def serve(server: Server) -> None:
-        try:
-            await server.serve(invoke, handles)
-        except actor.run.cancelled:
-            if not actor.is_stopping:
-                # The task group takes no notice of it, and the actor would go on with a server less, or without any.
-                actor.end_incarnation(CrashActor(f"{actor.name}: a stranger cancelled one of its servers"))
-            raise
-        except BaseException as error:  # raised again below: asyncio stops its loop when a task raises SystemExit
-            deadly.append(error)
-            group.cancel_scope.cancel()
-
-    try:
-        async with anyio.create_task_group() as group:
-            for server in actor.servers:
-                group.start_soon(serve, server, name=f"{actor.name}: server")
-    finally:
-        if deadly:
-            raise deadly[0]  # also in the place of a cancellation: it is what must not get lost

@@ -23,7 +23,7 @@ _NEVER_RUN = (Awaitable, Generator, AsyncGenerator)  # results that stand for wo
 
 def returned_normally(actor: Actor, delivery: AnyDelivery, answer: Any) -> None:
     """The handler gave back *answer*."""
-    if actor.may_be_cut and _is_cut():
+    if actor.may_be_cut and _is_cut(actor):
         # It swallowed our cancellation: too late to count, the delivery was being taken back.
         actor.interrupted(delivery)
     elif answer is not None and issubclass(type(answer), _NEVER_RUN):
@@ -50,7 +50,7 @@ def raised(actor: Actor, delivery: AnyDelivery, error: BaseException, *, overdue
         actor.end_incarnation(error)
         return
     stopping = actor.may_be_cut
-    cut = stopping and _is_cut()
+    cut = stopping and _is_cut(actor)
     judgement = judge(error, actor.run.cancelled, stopping=stopping, cut=cut, overdue=overdue)
     match judgement:
         case Interrupted(error=late):
@@ -70,6 +70,6 @@ def raised(actor: Actor, delivery: AnyDelivery, error: BaseException, *, overdue
             assert_never(judgement)
 
 
-def _is_cut() -> bool:
-    """Say whether the running task was cancelled, wherever it is told of it."""
-    return anyio.current_effective_deadline() == -math.inf
+def _is_cut(actor: Actor) -> bool:
+    """Say whether the supervisor has cancelled what runs: its task, wherever that is told of it."""
+    return actor.was_cut or anyio.current_effective_deadline() == -math.inf

@@ -48,15 +48,10 @@ class Cell:
     async def guard(self) -> None:
         """Live one life, then tell how it ended. Nothing that the child does makes this raise."""
         error = await self._contain()
-        stop_requested = self.context.stop_requested
-        exit = exit_of(error, cancelled=anyio.get_cancelled_exc_class(), stop_requested=stop_requested)
-        if error is not None and not isinstance(exit, Crashed | Suspended | Fatal):
-            forget_traceback(error)
-        del error
-        self._post(Ended(self.context.id, self.context.incarnation, exit))
-        # The run holds this cell until the next life begins, and the run of a supervisor that is over begins no other.
-        self.context.over()
-        del self._post
+        try:
+            tell_end(self.context, error, self._post)
+        finally:
+            del error, self._post
 
     def request_stop(self) -> list[Callback]:
         """Tell the child that it is to stop, and give its callbacks."""
@@ -92,9 +87,7 @@ class Cell:
         except BaseException as error:  # becomes the Exit: a cell lets nothing through
             stray = error
         raised, self._raised, self._awaitable = self._raised, None, None
-        if raised is None or stray is None:
-            return raised or stray
-        return BaseExceptionGroup("the child failed, and what it had left in its task group too", [raised, stray])
+        return both_of(raised, stray)
 
     async def _live(self) -> None:
         assert self._scope is not None
@@ -124,3 +117,21 @@ class Cell:
         if not spec.wants_context:
             self.context.started()  # only now: what cannot even be called has not started
         return awaitable
+
+
+def tell_end(context: ChildContext, error: BaseException | None, post: Callable[[Fact], None]) -> None:
+    """Tell how the life of *context* has ended, of which *error* came out, and let go of what it was."""
+    exit = exit_of(error, cancelled=anyio.get_cancelled_exc_class(), stop_requested=context.stop_requested)
+    if error is not None and not isinstance(exit, Crashed | Suspended | Fatal):
+        forget_traceback(error)
+    del error
+    post(Ended(context.id, context.incarnation, exit))
+    # The run holds the context until the next life begins, and one that is over begins no other.
+    context.over()
+
+
+def both_of(raised: BaseException | None, stray: BaseException | None) -> BaseException | None:
+    """Give what came out of a life: of the child itself, and of tasks that it had left in its group."""
+    if raised is None or stray is None:
+        return raised or stray
+    return BaseExceptionGroup("the child failed, and what it had left in its task group too", [raised, stray])

@@ -45,7 +45,30 @@ class Nested(abc.ABC):
         """Give a snapshot of it and of all below it."""
 
 
-Start: TypeAlias = "Callable[[], Awaitable[object]] | Callable[[ChildContext], Awaitable[object]] | Nested"
+class Resident(abc.ABC):
+    """A child without a task of its own: others do its work, and it says itself when a life of it has ended. For what
+    comes by the thousand, and is idle most of the time."""
+
+    __slots__ = ()
+
+    @abc.abstractmethod
+    def begin(self, context: ChildContext) -> None:
+        """Begin a life, in one step: call `context.started()`, or raise why it does not start. `context.ended` is
+        called once, in this step or a later one, unless this raises.
+
+        The current context of variables is the supervisor's own; code of the user belongs into `context_of`.
+        """
+
+    @abc.abstractmethod
+    def cancel(self) -> None:
+        """Cancel what it does; it was told to stop before."""
+
+    @abc.abstractmethod
+    def awaitable(self) -> object:
+        """Give what its work awaits, to be looked into: None if nobody works for it."""
+
+
+Start: TypeAlias = "Callable[[], Awaitable[object]] | Callable[[ChildContext], Awaitable[object]] | Nested | Resident"
 
 
 @final
@@ -68,7 +91,7 @@ def _text(_instance: object, attribute: attrs.Attribute[Any], value: object) -> 
 
 
 def _callable(_instance: object, _attribute: attrs.Attribute[Any], value: object) -> None:
-    if isinstance(value, Nested):
+    if isinstance(value, Nested | Resident):
         return
     if inspect.iscoroutine(value):
         value.close()
@@ -207,7 +230,7 @@ class ChildSpec:
 
     def __attrs_post_init__(self) -> None:
         # The class is frozen; this is how attrs lets a derived field be set once.
-        wants = True if isinstance(self.start, Nested) else takes_context(self.start)
+        wants = True if isinstance(self.start, Nested | Resident) else takes_context(self.start)
         object.__setattr__(self, "wants_context", wants)
         if self.significant and self.restart is RestartPolicy.PERMANENT:
             raise ValueError(

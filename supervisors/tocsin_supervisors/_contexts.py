@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol, final
 import anyio
 
 if TYPE_CHECKING:
+    from contextvars import Context
+
     from ._failures import Failure
     from ._reports import Observer, StopFailed, StopTimedOut
 
@@ -37,13 +39,15 @@ class ChildContext:
 
     __slots__ = (
         "_callbacks",
-        "_is_over",
+        "_on_ended",
         "_on_started",
         "_stop_event",
         "_stop_requested",
+        "base",
         "host",
         "id",
         "incarnation",
+        "is_over",
         "on_cut",
         "path",
     )
@@ -57,11 +61,14 @@ class ChildContext:
         # For the supervisor alone, as is `on_cut`: how to cancel a child that has children of its own.
         self.host: Host = host
         self.on_cut: Callback | None = None
+        # For residents: the context of variables that each life begins in a copy of, and whom to tell of its end.
+        self.base: Context | None = None
+        self._on_ended: Callable[[BaseException | None], object] | None = None
         self._on_started: Callable[[object], object] | None = on_started
         self._callbacks: list[Callback] = []
         self._stop_event: anyio.Event | None = None
         self._stop_requested = False
-        self._is_over = False
+        self.is_over: bool = False  # for the supervisor alone
 
     def started(self, value: object = None) -> None:
         """Say that the child is up: the next one may start. *value* is what `start_child` and `restart_child` return.
@@ -72,6 +79,17 @@ class ChildContext:
             raise RuntimeError(f"child {self.id!r} called started() twice: an incarnation comes up only once")
         on_started, self._on_started = self._on_started, None
         on_started(value)
+
+    def ended(self, error: BaseException | None) -> None:
+        """Say that the life is over, with *error* or well: for residents alone, which have no task that ends."""
+        on_ended, self._on_ended = self._on_ended, None
+        if on_ended is not None:
+            on_ended(error)
+
+    def house(self, base: Context, on_ended: Callable[[BaseException | None], object]) -> None:
+        """Make this the context of a resident. For the supervisor alone."""
+        self.base = base
+        self._on_ended = on_ended
 
     @property
     def is_up(self) -> bool:
@@ -111,7 +129,7 @@ class ChildContext:
 
     def is_below(self, host: Host) -> bool:
         """Tell whether this is a child of *host*, and lives. For the supervisor alone."""
-        return not self._is_over and self.host is host
+        return not self.is_over and self.host is host
 
     def over(self) -> None:
         """Let go of the supervisor above and of the one that this child was. For the supervisor alone.
@@ -123,7 +141,9 @@ class ChildContext:
             self._on_started = _too_late
         self._callbacks.clear()
         self.on_cut = None
-        self._is_over = True
+        self.base = None
+        self._on_ended = None
+        self.is_over = True
         del self.host
 
     def __repr__(self) -> str:

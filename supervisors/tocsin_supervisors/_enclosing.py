@@ -3,12 +3,35 @@
 from __future__ import annotations
 
 from contextvars import Context, ContextVar
+from typing import TYPE_CHECKING, Protocol
 
-from ._contexts import ChildContext
+if TYPE_CHECKING:
+    from ._contexts import ChildContext, Host
+
+
+class Around(Protocol):
+    """A child that code belongs to, or who works for children without a task and says which one it is now."""
+
+    @property
+    def path(self) -> str | None:
+        """Names from the root down; None: just now it is no child's."""
+
+    def is_below(self, host: Host) -> bool:
+        """Tell whether it is a child of *host*, and lives."""
+        ...
+
 
 # Which children the running code belongs to, outermost first, and so do the tasks that it starts. A stop asked for from
 # inside cannot be waited for there; and when the loop stalls, the last of them is whose code blocks it.
-enclosing: ContextVar[tuple[ChildContext, ...]] = ContextVar("enclosing", default=())
+enclosing: ContextVar[tuple[Around, ...]] = ContextVar("enclosing", default=())
+
+
+def context_of(child: ChildContext) -> Context:
+    """Make the context of variables for the code of a resident: a copy of the one that all lives begin in."""
+    assert child.base is not None, f"{child!r} is not that of a resident"
+    context = child.base.copy()
+    context.run(lambda: enclosing.set((*enclosing.get(), child)))
+    return context
 
 
 def carry_supervision(context: Context) -> None:

@@ -18,6 +18,7 @@ import anyio
 import anyio.lowlevel
 
 from ._cells import Cell
+from ._children import Resident
 from ._directives import (
     AllHang,
     Answer,
@@ -46,6 +47,7 @@ from ._failures import Failure, forget_traceback
 from ._replies import Replies
 from ._reports import ChildRemoved, StopFailed, StopTimedOut, SupervisorStopReport, Unstopped
 from ._requests import RestartAsked, StartAsked, Withdrawn
+from ._residences import Residence
 from .exceptions import SupervisorNotRunning
 
 if TYPE_CHECKING:
@@ -59,6 +61,8 @@ if TYPE_CHECKING:
     from ._directives import Directive, Fact
     from ._reports import Observer, Report
     from ._requests import Request
+
+MAX_FACTS = 100  # that the machine is told before others have their turn
 
 
 @final
@@ -80,7 +84,7 @@ class Run:
         self.body_scope: anyio.CancelScope | None = None
         self._parent = parent
         self._forget = forget
-        self._cells: dict[str, Cell] = {}
+        self._cells: dict[str, Cell | Residence] = {}
         self._group: TaskGroup | None = None
         self._context: Context | None = None
         self._inbox: deque[Fact] = deque([Begin()])
@@ -198,17 +202,17 @@ class Run:
             now = anyio.current_time()
             if due is not None and due <= now:
                 self._tell_machine(Tick(late=now - due), now)
-            while self._inbox and not machine.is_over:
+            for _ in range(MAX_FACTS):
+                if not self._inbox or machine.is_over:
+                    break
                 self._tell_machine(self._inbox.popleft(), now)
 
     async def _pause(self) -> float | None:
         """Wait until there is a fact, or something is due; give when the next thing is, as it was known before."""
         due = self.machine.next_due()
-        if self._inbox:
-            return due
         try:
-            if due is not None and due <= anyio.current_time():
-                # However short the backoff, others get their turn between two restarts.
+            if self._inbox or (due is not None and due <= anyio.current_time()):
+                # However short the backoff, others get their turn between two restarts, and between many starts.
                 await anyio.lowlevel.checkpoint()
             else:
                 self._wake = anyio.Event()
@@ -283,11 +287,17 @@ class Run:
         assert self._context is not None
         spec = directive.spec
         path = f"{self.path}/{spec.id}"
+        if isinstance(spec.start, Resident):
+            residence = self._cells[spec.id] = Residence(
+                spec.start, spec.id, directive.incarnation, path, self, self._context, self.post
+            )
+            self._context.run(residence.begin)
+            return
         cell = self._cells[spec.id] = Cell(spec, directive.incarnation, path, self, self.post)
         # Each life begins in a copy of the context that the supervisor itself was started in, whoever asks for it now.
         self._context.run(partial(self._group.start_soon, cell.guard, name=f"{path}: guardian"))
 
-    def _request_stop(self, cell: Cell, now: float) -> None:
+    def _request_stop(self, cell: Cell | Residence, now: float) -> None:
         for callback in cell.request_stop():
             try:
                 callback()

@@ -1,0 +1,276 @@
+"""A server without a task of its own: workers of the pool run it, a slice at a time, whichever is free. Most actors are
+idle most of the time, and idle they are a few small objects.
+
+What it does is one coroutine, which outlives the slices: where it would sleep, or let others have their turn, it gives
+a sign to the worker and stays where it is, until some worker goes on with it. Code of the user runs in variables of
+the context that belong to the life of the actor, whoever works for it.
+
+The states, and who may change them, each in one step:
+
+    down ──begin──▶ idle ──wake──▶ ready ──worker──▶ active ──▶ idle | ready | down
+                      └───────stop───┴──▶ down
+
+Idle it lies in its mailbox as its own sleeper; ready it stands in line of its pool; active its worker has it, who alone
+may go on with it, and may wait in its handler. A stop ends at once who is idle or ready, and waits for who is active.
+"""
+
+from __future__ import annotations
+
+from contextvars import Context
+from typing import TYPE_CHECKING, Any, Protocol, final
+
+from tocsin_supervisors._children import Resident
+from tocsin_supervisors._enclosing import context_of
+
+from ._context import current_server
+from ._incarnation import handles_of, invoke_of
+from ._presence import Presence
+from ._server import Server
+from .exceptions import FinishActor
+
+if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Awaitable, Callable, Coroutine, Generator
+
+    from tocsin_supervisors import ChildContext
+
+    from ._actor import Actor
+
+
+class Line(Protocol):
+    """Where servers stand that have something to do: that of the pool, or of a worker that is tied to one of them."""
+
+    hot: int
+    """How many workers will look at it soon."""
+    queue: deque[PooledServer]
+
+    def kick(self) -> None:
+        """See to it that a worker looks soon."""
+
+
+@final
+class _Sign:
+    """What a server tells its worker by awaiting it."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __await__(self) -> Generator[_Sign, None, None]:
+        yield self
+
+
+IDLE = _Sign("idle")  # there is nothing to do
+AGAIN = _Sign("again")  # there is more to do, and others have their turn first
+
+
+@final
+class _RetryAlarm:
+    """Wakes a server that lies in its mailbox when the first of its retries is due."""
+
+    __slots__ = ("_server", "deadline", "has_alarm")
+
+    def __init__(self, server: PooledServer, deadline: float) -> None:
+        self._server: PooledServer | None = server
+        self.deadline = deadline
+        self.has_alarm = False
+
+    def expire(self) -> None:
+        """It is due."""
+        if self._server is not None:
+            self._server.actor.mailbox.wake_one()
+            self.call_off()
+
+    def call_off(self) -> None:
+        """It wakes nobody any more, and holds nobody."""
+        self._server = None
+
+
+@final
+class PooledServer(Server, Resident):
+    """See the module. It is its own sleeper, and the child of the supervisor."""
+
+    __slots__ = (
+        "_alarm",
+        "_coroutine",
+        "_instance",
+        "_variables",
+        "context",
+        "is_prepared",
+        "is_woken",
+        "line",
+        "send",
+        "stands_in_line",
+        "step",
+        "worker",
+    )
+
+    def __init__(self, actor: Actor) -> None:
+        super().__init__(actor, may_probe=True)
+        self._sleeper = self
+        self._alarm: _RetryAlarm | None = None
+        self._coroutine: Coroutine[Any, Any, None] | None = None  # from its first slice on
+        self._instance: Any = None  # of an actor class
+        self._variables: Context | None = None
+        self.context: ChildContext | None = None  # of the life that is up: the actor may have let go of it before
+        self.is_prepared: bool = False  # there is something to go on with
+        self.is_woken: bool = False
+        self.stands_in_line: bool = False
+        self.line: Line = actor.run.pool
+        self.step: Callable[..., Any]  # runs something in its variables
+        self.send: Callable[[None], Any]  # goes on with the coroutine
+        self.worker: object = None  # who has it
+
+    # ── a life ──
+
+    def begin(self, context: ChildContext) -> None:
+        """See `Resident`."""
+        actor = self.actor
+        actor.begin(context.incarnation)
+        if actor.subscription.actor_plan is not None:
+            self._variables = self._variables_of(context)
+            self._instance = self._variables.run(actor.subscription.factory)
+        actor.context = self.context = context
+        actor.came_up()
+        context.on_stop(self._asked_to_stop)
+        context.started()
+        self.resume()
+
+    def _variables_of(self, context: ChildContext) -> Context:
+        variables = context_of(context)
+        variables.run(current_server.set, self)
+        return variables
+
+    def _asked_to_stop(self) -> None:
+        if self.worker is None and self.line is self.actor.run.pool:
+            self.end(None)
+        else:
+            self.actor.wake_servers()  # its worker sees to the end
+
+    def cancel(self) -> None:
+        """See `Resident`."""
+        self.actor.was_cut = True
+        if self.worker is not None:
+            self.attention = True
+            self.scope.cancel()
+
+    def awaitable(self) -> object:
+        """See `Resident`."""
+        return None if self.worker is None else self._coroutine
+
+    def end(self, error: BaseException | None) -> None:
+        """End the life that is up, with *error*, or as its actor wants to end."""
+        actor, context, self.context = self.actor, self.context, None
+        assert context is not None
+        try:
+            self._stop_working()
+            actor.went_down(Presence.DOWN)
+            context.ended(self.reason(error))
+        finally:
+            del error
+
+    def reason(self, error: BaseException | None) -> BaseException | None:
+        """Give why the life ends that has raised *error*, or nothing."""
+        ending = self.actor.ending
+        return error if error is not None or isinstance(ending, FinishActor) else ending
+
+    def _stop_working(self) -> None:
+        if self.is_prepared:
+            self.driven.close()
+            self._unprepare()
+        elif not self.is_woken:
+            self.actor.mailbox.get_up(self)
+        if self._alarm is not None:
+            self._alarm.call_off()
+        self._alarm = self._instance = self._variables = self.worker = None
+        self.is_woken = self.stands_in_line = False
+        self.line = self.actor.run.pool
+
+    def _unprepare(self) -> None:
+        self.is_prepared = False
+        self._coroutine = self.handle = None
+        del self.step, self.send
+        self.actor.mailbox.overlook(self)
+
+    # ── sleeping ──
+
+    def resume(self) -> None:
+        """Begin to serve, or begin again after an attempt that was judged outside of its scope."""
+        if self.is_prepared:
+            self._unprepare()
+        self.worker = None
+        if self.actor.mailbox.is_empty:
+            self.is_woken = False
+            self.actor.mailbox.lie_down(self)
+        else:
+            self.wake()
+
+    def wake(self) -> None:
+        """Stand in line: there is something to do. Called once each time it lies in its mailbox."""
+        self.is_woken = self.stands_in_line = True
+        line = self.line
+        line.queue.append(self)
+        if not line.hot:
+            line.kick()
+
+    def sleep(self) -> Awaitable[object]:
+        """See `Sleeper`."""
+        self.is_woken = False
+        return IDLE
+
+    def sleep_until(self, due: float, now: float) -> Awaitable[object]:
+        """See `Sleeper`."""
+        self.is_woken = False
+        alarm = self._alarm
+        if alarm is None or not alarm.has_alarm or alarm.deadline > due:
+            if alarm is not None:
+                alarm.call_off()
+            self._alarm = alarm = _RetryAlarm(self, due)
+            self.actor.run.limits.set(alarm)
+        return IDLE
+
+    def _is_awake(self) -> None:
+        """Its worker looks after the clocks and the slice."""
+
+    def _let_others(self) -> Awaitable[None]:
+        return AGAIN
+
+    # ── for its worker ──
+
+    @property
+    def is_up(self) -> bool:
+        """True while a life is up."""
+        return self.context is not None
+
+    @property
+    def driven(self) -> Coroutine[Any, Any, None]:
+        """What its worker goes on with."""
+        assert self._coroutine is not None
+        return self._coroutine
+
+    def prepare(self) -> None:
+        """Make what a worker goes on with: before the first slice of a life, and after an attempt that was judged."""
+        actor = self.actor
+        assert self.context is not None
+        if self._variables is None:
+            self._variables = self._variables_of(self.context)
+        self._is_expired = self._is_settling = False
+        self._invoke = invoke_of(actor, self._instance)
+        handles = handles_of(actor, self._instance)
+        self.handle = None if handles is None else handles(self)
+        self._coroutine = coroutine = self._serve()
+        self.step, self.send = self._variables.run, coroutine.send
+        self.is_prepared = True
+        actor.mailbox.look_after(self)
+        actor.mailbox.look_up()
+
+    def judge(self, error: BaseException | None) -> None:
+        """Judge what came out of the scope, and raise what ends the life."""
+        try:
+            if error is None and self._result is None and self.actor.was_cut:
+                self._count_handled()  # nothing else is to be judged: what it has in hand goes back
+            else:
+                self._after_scope(error)
+        finally:
+            del error

@@ -1,0 +1,327 @@
+"""The pool: workers that serve whichever actor has something to do, as many as there are handlers that wait.
+
+A worker that has nothing to do is parked, the last one that was is the first to be woken. While a handler waits, its
+worker waits with it, and another one looks after the line; so one worker is enough for any number of actors whose
+handlers never wait.
+
+Each worker is two tasks, as a cell is: a guardian in the group of the pool, which opens a fresh group, and in it the
+worker's own. What a handler leaves behind there (a scope that it has not left, a task, a cancellation that it has
+swallowed) must not strike the actor that is served next. So a worker looks after each turn of an actor, and is *tied*
+to the one that has left something: it serves no other, and ends when the life of that one does.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from contextvars import Context, copy_context
+from functools import partial
+from typing import TYPE_CHECKING, Any, final
+
+import anyio
+
+from tocsin_supervisors._cells import both_of
+from tocsin_supervisors._enclosing import enclosing
+from tocsin_supervisors._failures import sort_leaves
+
+from ._aftermath import CrashActor
+from ._backends import watch_task
+from ._working import work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Generator
+
+    from anyio.abc import TaskGroup
+
+    from tocsin_supervisors._contexts import Host
+
+    from ._backends import Sleeper
+    from ._pooled import PooledServer
+    from ._run import Run
+    from ._server import Server
+
+MAX_PARKED = 256  # workers with nothing to do, about 8 kB each, that are kept for the next time that many handlers wait
+
+
+@final
+class Pool:
+    """See the module. `queue`: who stands in line; `hot`: how many workers will look at it soon."""
+
+    __slots__ = ("_base", "_group", "_parked", "hot", "queue", "run")
+
+    def __init__(self, run: Run) -> None:
+        self.run: Run = run
+        self.queue: deque[PooledServer] = deque()
+        self.hot: int = 0
+        self._parked: list[Worker] = []
+        self._group: TaskGroup | None = None
+        self._base: Context | None = None
+
+    async def serve(self) -> None:
+        """Have workers, until cancelled."""
+        self._base = copy_context()
+        try:
+            async with anyio.create_task_group() as self._group:
+                self.kick()  # so that the first event waits for no worker to be made
+                await anyio.sleep_forever()
+        finally:
+            self._group = None
+
+    def kick(self) -> None:
+        """See to it that a worker looks at the line soon."""
+        if self._parked:
+            self._parked.pop().unpark()
+        elif self._group is not None and self._base is not None:
+            worker = Worker(self)
+            worker.heat()
+            # In the context of the pool, not in that of whoever happens to publish.
+            self._base.run(partial(self._group.start_soon, worker.guard, name=f"{self.run.name}: worker"))
+
+    def park(self, worker: Worker) -> bool:
+        """Let *worker* sleep until there is something to do; False: enough others do."""
+        if len(self._parked) >= MAX_PARKED:
+            return False
+        self._parked.append(worker)
+        return True
+
+    def forget(self, servers: Collection[Server]) -> None:
+        """Let go of *servers*: their actor is gone for good."""
+        for worker in self._parked:
+            if worker.server in servers:
+                worker.server = None
+
+    def has_lost(self, worker: Worker) -> None:
+        """*worker* has ended: whatever it was about to look at, another one has to."""
+        if worker in self._parked:
+            self._parked.remove(worker)
+        if self.queue and not self.hot:
+            self.kick()
+
+
+@final
+class _Tie:
+    """The line of a worker that is tied to one server."""
+
+    __slots__ = ("_worker", "hot", "queue")
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker: Worker | None = worker
+        self.queue: deque[PooledServer] = deque()
+        self.hot: int = 0
+
+    def kick(self) -> None:
+        """See `Line`."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.unpark()
+
+    def park(self, worker: Worker) -> bool:
+        """See `Pool`."""
+        self._worker = worker
+        return True
+
+    def has_lost(self, _worker: Worker) -> None:
+        """See `Pool`."""
+
+
+@final
+class Worker:
+    """See the module. `server`: whom it serves, or has served last; `line`: whom it looks after; `left`: of its slice.
+
+    For those who ask which child the running code belongs to, it is whichever child it works for.
+    """
+
+    __slots__ = (
+        "_is_hot",
+        "_life_to_end",
+        "_pool",
+        "_scope_of_group",
+        "_sleeper",
+        "innermost",
+        "left",
+        "line",
+        "scope",
+        "server",
+        "task_id",
+        "unchanged",
+    )
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._is_hot = False
+        self._sleeper: Sleeper = pool.run.sleeper()
+        self._scope_of_group: anyio.CancelScope  # once it lives
+        self._life_to_end: tuple[PooledServer, BaseException | None] | None = None
+        self.line: Pool | _Tie = pool
+        self.left: int = pool.run.slice
+        self.server: PooledServer | None = None
+        self.task_id: int = 0
+        self.scope: anyio.CancelScope
+        self.innermost: Callable[[], object]
+        self.unchanged: Callable[[object], bool]
+
+    # ── the tasks ──
+
+    async def guard(self) -> None:
+        """Live, and end the life of an actor that cannot go on without this worker. Nothing that a handler does makes
+        this raise.
+        """
+        stray: BaseException | None = None
+        try:
+            async with anyio.create_task_group() as group:
+                self._scope_of_group = group.cancel_scope
+                group.start_soon(self._live, name=f"{self._pool.run.name}: worker")
+        except BaseException as error:  # left in the group by a handler
+            stray = error
+        self.cool()
+        self.line.has_lost(self)
+        ending, self._life_to_end = self._life_to_end, None
+        if ending is not None:
+            server, raised = ending
+            server.end(both_of(raised, stray))
+
+    async def _live(self) -> None:
+        try:
+            enclosing.set((*enclosing.get(), self))
+            self.task_id = anyio.get_current_task().id
+            self.innermost, self.unchanged = watch_task()
+            while await self._works_on():
+                pass
+        finally:
+            self._scope_of_group.cancel()  # nothing that was left in the group outlives it
+
+    async def _works_on(self) -> bool:
+        """Work until something is to be judged outside of the scope; False: that was the last of it."""
+        outside = self.innermost()
+        error = None
+        try:
+            with anyio.CancelScope() as self.scope:
+                await work(self)
+        except BaseException as raised:  # judged below: it ends the life of an actor, at most
+            error = raised
+        try:
+            return self._judge(error, is_fit=self.unchanged(outside) and not self._was_cancelled(error))
+        finally:
+            del error  # the frame and the exception's traceback would keep each other alive
+
+    def _was_cancelled(self, error: BaseException | None) -> bool:
+        return error is not None and bool(sort_leaves(error, self._pool.run.cancelled).cancelled)
+
+    # ── what came of it ──
+
+    def _judge(self, error: BaseException | None, *, is_fit: bool) -> bool:
+        server = self.server
+        if server is None or server.worker is not self:
+            if error is not None:
+                self._blame(error)
+            return False
+        raised: BaseException | None = None
+        try:
+            server.judge(error)
+        except BaseException as ending:  # it ends the life, not the worker
+            raised = ending
+        try:
+            if raised is None and not server.actor.is_stopping:
+                return self._resume(server, is_fit=is_fit)
+            if is_fit and not self.is_tied:
+                server.end(raised)
+                return True
+            self._life_to_end = server, server.reason(raised)
+            return False
+        finally:
+            del error, raised
+
+    def _resume(self, server: PooledServer, *, is_fit: bool) -> bool:
+        if not is_fit:
+            server.line = self._pool
+        server.resume()
+        return is_fit
+
+    def _blame(self, error: BaseException) -> None:
+        """Nobody was served when *error* struck: it is for who was served last."""
+        server = self.server
+        if server is None or not server.is_up or server.worker is not None:
+            return
+        if self.is_tied:
+            server.worker = self  # until the guardian has ended it
+            self._life_to_end = server, error
+            return
+        if isinstance(error, Exception) or self._was_cancelled(error):
+            name = server.actor.name
+            error = CrashActor(f"{name}: a stranger cancelled the task that had served it last")
+        server.actor.end_incarnation(error)
+
+    # ── for `work` ──
+
+    @property
+    def is_tied(self) -> bool:
+        """True once it serves one actor only."""
+        return self.line is not self._pool
+
+    def tie(self, server: PooledServer) -> None:
+        """Serve *server* alone from now on: it has left something here."""
+        self.cool()
+        self._pool.has_lost(self)
+        self.line = server.line = _Tie(self)
+        self.heat()
+        if server.stands_in_line:
+            self._pool.queue.remove(server)
+            self.line.queue.append(server)
+
+    def heat(self) -> None:
+        """It will look at the line soon."""
+        if not self._is_hot:
+            self._is_hot = True
+            self.line.hot += 1
+
+    def cool(self) -> None:
+        """It will not."""
+        if self._is_hot:
+            self._is_hot = False
+            self.line.hot -= 1
+
+    def is_held_up(self) -> None:
+        """A handler waits, and it with it: somebody else has to look at the line."""
+        if self._is_hot:
+            self.cool()
+            line = self.line
+            if line.queue and not line.hot:
+                line.kick()
+
+    def unpark(self) -> None:
+        """There is something to do."""
+        self.heat()
+        self._sleeper.wake()
+
+    def pause(self) -> Generator[Any, Any, bool]:
+        """Sleep until there is something to do; False: it is not needed any more."""
+        self.cool()
+        if not self.line.park(self):
+            return False
+        yield from self._sleeper.sleep().__await__()
+        self._begin_slice()
+        return True
+
+    def let_others(self) -> Generator[Any, Any, None]:
+        """Let others have their turn."""
+        yield from self._pool.run.publisher.let_others().__await__()
+        self._begin_slice()
+
+    def _begin_slice(self) -> None:
+        run = self._pool.run
+        run.publisher.moment = None  # who has woken us relies on it
+        self.left = run.slice
+
+    # ── `Around`: for the watch over stalls ──
+
+    @property
+    def path(self) -> str | None:
+        """The path of the child that it works for."""
+        server = self.server
+        context = None if server is None or server.worker is not self else server.context
+        return None if context is None else context.path
+
+    def is_below(self, host: Host) -> bool:
+        """Tell whether it works for a child of *host*."""
+        server = self.server
+        context = None if server is None or server.worker is not self else server.context
+        return context is not None and context.is_below(host)
