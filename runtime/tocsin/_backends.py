@@ -6,13 +6,14 @@ Each says why.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast, final
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Protocol, cast, final
 
 import anyio.lowlevel
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection
 
 
 def native_loop() -> Any:
@@ -151,11 +152,9 @@ def sleepers() -> Callable[[], Sleeper]:
 
 # ── what a task was left with ──
 
-Unchanged: TypeAlias = "Callable[[object], bool]"
-
 
 def can_watch_tasks() -> bool:
-    """Tell whether `watch_task` can find out what it has to, which is private to others."""
+    """Tell whether a `TaskWatch` can find out what it has to, which is private to others."""
     if native_loop() is not None:
         states = getattr(sys.modules["anyio._backends._asyncio"], "TaskState", None)
         return "cancel_scope" in getattr(states, "__slots__", ())
@@ -163,19 +162,39 @@ def can_watch_tasks() -> bool:
     return hasattr(task, "_cancel_status") and hasattr(task.parent_nursery, "_children")
 
 
-def watch_task() -> tuple[Callable[[], object], Unchanged]:
-    """Give two functions on the task that runs here, which is alone in its group: one gives what its innermost cancel
-    scope is known by. The other tells whether that is still so, and nothing else will strike the task that is not meant
-    for who runs in it next: a task left in its group, a cancellation that was swallowed.
+@final
+class TaskWatch:
+    """Looks at what code has left in the task that runs here, which is alone in its group.
+
+    `look(subject)` gives what the innermost cancel scope is known by. `group` holds the task, and whoever else is in
+    its group; on asyncio, where nobody can get in there, nothing but the task.
     """
-    if native_loop() is None:
-        trio_task = sys.modules["trio"].lowlevel.current_task()
-        group = trio_task.parent_nursery._children
-        return lambda: trio_task._cancel_status, lambda scope: trio_task._cancel_status is scope and len(group) == 1
-    task = sys.modules["asyncio"].current_task()
-    state = sys.modules["anyio._backends._asyncio"]._task_states[task]
-    cancelling = task.cancelling
-    return lambda: state.cancel_scope, lambda scope: state.cancel_scope is scope and not cancelling()
+
+    __slots__ = ("_cancelling", "group", "look", "subject")
+
+    def __init__(self) -> None:
+        self.look: Callable[[Any], object]
+        self.group: Collection[object]
+        if native_loop() is None:
+            self.subject: Any = sys.modules["trio"].lowlevel.current_task()
+            self.look = attrgetter("_cancel_status")
+            self.group = self.subject.parent_nursery._children
+            self._cancelling: Callable[[], int] = int
+            return
+        task = sys.modules["asyncio"].current_task()
+        self.subject = sys.modules["anyio._backends._asyncio"]._task_states[task]
+        self.look = attrgetter("cancel_scope")
+        self.group = (task,)
+        self._cancelling = task.cancelling
+
+    def innermost(self) -> object:
+        """Give what the innermost cancel scope is known by."""
+        return self.look(self.subject)
+
+    def is_clean(self, scope: object) -> bool:
+        """Tell whether the innermost scope is still known by *scope*, and nothing else will strike the task that is not
+        meant for who runs in it next: a task left in its group, a cancellation that was swallowed."""
+        return self.look(self.subject) is scope and len(self.group) == 1 and not self._cancelling()
 
 
 # ── turns of the loop ──

@@ -1,4 +1,4 @@
-"""The fast loop of a server: plain deliveries, handled one after the other.
+"""The fast loop of a server: plain deliveries, handled one after the other, and the sleep until there is one.
 
 This is where the time of a busy bus goes, so each line is here for a reason, and nothing is that can be elsewhere: no
 task, scope, clock or object for a delivery. What is not the usual case is told to the server, which leaves the loop.
@@ -14,46 +14,69 @@ from typing import TYPE_CHECKING
 from ._receipt import Receipt, close
 
 if TYPE_CHECKING:
-    from collections import deque
-
     from ._delivery import Entry
+    from ._mailbox import Mailbox
     from ._server import Server
 
 
-async def serve_lane(server: Server, lane: deque[Entry], most: int) -> int:
-    """Have up to *most* plain deliveries from *lane* handled; give how many were begun.
+async def serve_lane(server: Server, mailbox: Mailbox) -> None:
+    """Have the plain deliveries in the lane of *mailbox* handled, until something else is to be done.
 
-    The first one in *lane* must be plain. It ends early when *lane* is empty, at a delivery that is not plain, and
-    after one that did not end as usual, of which the server has been told.
+    It ends at a delivery that is not plain, after one that did not end as usual, of which the server has been told, and
+    whenever the server is called to attention.
     """
     handle = server.handle
     assert handle is not None
+    sleeper, lane = server.sleeper, mailbox.lane
     take = lane.popleft
-    handled = 0
-    for _ in range(most):
-        if not lane:
-            break
-        # In hand from the step in which it leaves the lane: whatever interrupts the handler finds it here.
-        server.entry = receipt = take()
-        if type(receipt) is not Receipt:
-            lane.appendleft(receipt)
-            break
-        error = answer = None
-        try:
-            answer = await handle(receipt._event)
-        except Exception as raised:  # judged outside of this block; what is no Exception ends more than the handler
-            error = raised
-        if server.attention or answer is not None or error is not None:
-            server.ended(answer, error)
-            return handled + 1
-        # Handled. Nobody looks between here and the next handler, so this may come in any order, but all of it.
-        if server.has_waited:
-            server.through()
-        server.handled = handled = handled + 1  # entered into the accounts later: adding up in here costs more
-        receipt._left = left = receipt._left - 1
-        if not left:
-            receipt._event = None
-            if receipt._more is not None:
-                close(receipt)
-    server.entry = None
-    return handled
+    left, handled = server.left, server.handled
+    receipt: Entry | None
+    while True:
+        while lane:
+            # In hand from the step in which it leaves the lane: whatever interrupts the handler finds it here.
+            server.entry = receipt = take()
+            if type(receipt) is not Receipt:
+                server.entry = None
+                lane.appendleft(receipt)
+                server.left = left
+                return
+            left -= 1
+            error = answer = None
+            try:
+                answer = await handle(receipt._event)
+            except Exception as raised:  # judged outside of this block; what is no Exception ends more than the handler
+                error = raised
+            if server.attention or answer is not None or error is not None:
+                server.left = left
+                server.ended(answer, error)
+                return
+            # Handled. Nobody looks between here and the next handler, so this may come in any order, but all of it.
+            if server.has_waited:
+                server.through()
+            server.handled = handled = handled + 1  # entered into the accounts later: adding up in here costs more
+            receipt._left = unsettled = receipt._left - 1
+            if not unsettled:
+                receipt._event = None
+                if receipt._more is not None:
+                    close(receipt)
+            if left <= 0:
+                break
+        server.entry = None
+        receipt = None  # it must not live as long as the sleep
+        mailbox.was_served = True
+        server.left = left
+        if left <= 0:
+            await server.let_others()
+        elif mailbox.is_simple:
+            mailbox.lie_down(sleeper)
+            try:
+                await sleeper.sleep()
+            except BaseException:  # raised again: only what the wake-up was meant for must not wait
+                mailbox.awake(sleeper)
+                raise
+            server.is_awake()
+        else:
+            return  # a retry waits: it may be due, or the sleep has to end when it is
+        if server.attention:
+            return
+        left = server.left

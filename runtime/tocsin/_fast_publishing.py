@@ -83,7 +83,7 @@ class Publishing(Registry):
             if len(lane) >= mailbox.room and not mailbox.drop_for_plain():
                 return await publisher.publish_rest(receipt, 0)
             lane.append(receipt)
-            if mailbox.has_sleepers:
+            if mailbox.sleeper is not None:
                 mailbox.wake_one()
         else:
             receipt._left = len(route.mailboxes)
@@ -92,7 +92,7 @@ class Publishing(Registry):
                 if len(lane) >= mailbox.room and not mailbox.drop_for_plain():
                     return await publisher.publish_rest(receipt, route.mailboxes.index(mailbox))
                 lane.append(receipt)
-                if mailbox.has_sleepers:
+                if mailbox.sleeper is not None:
                     mailbox.wake_one()
         route.published += 1
         return receipt
@@ -123,7 +123,7 @@ class Publishing(Registry):
             if len(lane) >= mailbox.room and not mailbox.drop_for_plain():
                 return publisher.publish_rest_nowait(receipt, route.mailboxes.index(mailbox))
             lane.append(receipt)
-            if mailbox.has_sleepers:
+            if mailbox.sleeper is not None:
                 mailbox.wake_one()
         route.published += 1
         return receipt

@@ -34,7 +34,17 @@ class Attentive(Protocol):
 class Gate:
     """See the module. `taken`: how many came in, as far as they were counted."""
 
-    __slots__ = ("_attentive", "_sleepers", "drops", "has_sleepers", "is_simple", "lane", "room", "taken", "was_served")
+    __slots__ = (
+        "_attentive",
+        "_more_sleepers",
+        "drops",
+        "is_simple",
+        "lane",
+        "room",
+        "sleeper",
+        "taken",
+        "was_served",
+    )
 
     def __init__(self) -> None:
         self.lane: deque[Entry] = NO_LANE
@@ -45,8 +55,9 @@ class Gate:
         self._attentive: tuple[Attentive, ...] = ()  # who takes from `lane`
         self.is_simple: bool = False  # there is nothing to do but to take from `lane`
         self.was_served: bool = False  # from `lane`, which those who keep the order of the lanes have not seen
-        self.has_sleepers: bool = False
-        self._sleepers: list[Sleeper] = []  # servers that found nothing to do, longest asleep first; never many
+        # Servers that found nothing to do: the one that sleeps longest, and the others in their turn; never many.
+        self.sleeper: Sleeper | None = None
+        self._more_sleepers: tuple[Sleeper, ...] = ()
 
     def holds(self, receipt: Receipt) -> bool:
         """Tell whether the plain delivery of *receipt* is in here or in hand, and nothing else is known of it."""
@@ -94,23 +105,34 @@ class Gate:
 
     def lie_down(self, sleeper: Sleeper) -> None:
         """The caller is about to sleep on *sleeper*, and is woken in its turn."""
-        self._sleepers.append(sleeper)
-        self.has_sleepers = True
+        if self.sleeper is None:
+            self.sleeper = sleeper
+        else:
+            self._more_sleepers = (*self._more_sleepers, sleeper)
 
     def get_up(self, sleeper: Sleeper) -> bool:
         """The caller does not sleep any more: tell whether it was woken."""
-        if not sleeper.is_woken:
-            self._sleepers.remove(sleeper)
-            self.has_sleepers = bool(self._sleepers)
+        if self.sleeper is sleeper:
+            self._next_sleeper()
+        else:
+            self._more_sleepers = tuple(each for each in self._more_sleepers if each is not sleeper)
         return sleeper.is_woken
 
     def wake_all(self) -> None:
         """Wake every sleeping server, so that each looks at the state of its actor."""
-        while self._sleepers:
+        while self.sleeper is not None:
             self.wake_one()
 
     def wake_one(self) -> None:
         """Wake the server that has slept longest, if one sleeps."""
-        if self._sleepers:
-            self._sleepers.pop(0).wake()
-            self.has_sleepers = bool(self._sleepers)
+        sleeper = self.sleeper
+        if sleeper is not None:
+            if self._more_sleepers:
+                self._next_sleeper()
+            else:
+                self.sleeper = None
+            sleeper.wake()
+
+    def _next_sleeper(self) -> None:
+        more = self._more_sleepers
+        self.sleeper, self._more_sleepers = (more[0], more[1:]) if more else (None, ())

@@ -105,11 +105,13 @@ def in_context_of_publisher(invoke: Invoke) -> Invoke:
     understand.
     """
 
+    from ._pinned import PinnedServer  # only here: it stands on this module
+
     cancelled = anyio.get_cancelled_exc_class()
 
     async def invoke_in_context(delivery: AnyDelivery) -> Any:
         server = current_server.get()
-        assert server is not None
+        assert isinstance(server, PinnedServer)
         assert delivery.context is not None
         context = delivery.context.copy()
         context.run(current_server.set, server)
@@ -118,7 +120,7 @@ def in_context_of_publisher(invoke: Invoke) -> Invoke:
         errors: list[BaseException] = []
 
         async def body() -> None:
-            server.task_id = anyio.get_current_task().id  # here its handler waits, for whom it may have to wait
+            server.is_in(anyio.get_current_task().id)  # here its handler waits, for whom it may have to wait
             try:
                 answers.append(await invoke(delivery))
             except BaseException as error:  # raised again below: the group would wrap it, swallow a cancellation by a

@@ -55,13 +55,11 @@ class Lanes(Generic[T]):
         """How many items wait in other lanes than that of NORMAL."""
         return self._others
 
-    def normal(self) -> deque[T]:
-        """Give the lane of NORMAL, which stays the same: while nothing waits in another lane, others may append to it
-        and take from it, as long as they call `touched`."""
-        lane = self._lanes[_NORMAL]
-        if lane is None:
-            lane = self._lanes[_NORMAL] = deque()
-        return lane
+    @property
+    def normal(self) -> deque[T] | None:
+        """The lane of NORMAL, None before anything was in it, then the same for ever: while nothing waits in another
+        lane, others may append to it and take from it, as long as they call `touched`."""
+        return self._lanes[_NORMAL]
 
     def touched(self) -> None:
         """Note that somebody has taken from the lane of NORMAL, or may put the first one into it."""

@@ -132,11 +132,11 @@ class Mailbox(Gate):
 
     def gauge(self) -> None:
         """Say anew how far `lane` may be filled by publishers themselves: after every change but of the lane."""
-        if self._is_shut or self._publishers or self._lanes.others:
+        if self.lane is NO_LANE and self._lanes.normal is not None:
+            self.lead_to(self._lanes.normal)
+        if self._is_shut or self._publishers or self._lanes.others or self.lane is NO_LANE:
             self.set_room(0, is_simple=False)
             return
-        if self.lane is NO_LANE:
-            self.lead_to(self._lanes.normal())
         if not self.lane:
             self._lanes.touched()
         self.set_room(self.capacity - len(self._retries), is_simple=not self._retries)

@@ -24,11 +24,25 @@ if TYPE_CHECKING:
 class PinnedServer(Server):
     """See the module."""
 
-    __slots__ = ()
+    __slots__ = ("_scope", "_task_id")
 
     def __init__(self, actor: Actor, *, may_probe: bool) -> None:
         super().__init__(actor, may_probe=may_probe)
-        self._sleeper = actor.run.sleeper()
+        self.sleeper = actor.run.sleeper()
+        self._scope: anyio.CancelScope  # once it serves
+        self._task_id: int = 0
+
+    @property
+    def task_id(self) -> int:
+        """See `Server`."""
+        return self._task_id
+
+    def is_in(self, task_id: int) -> None:
+        """Its handler runs in another task than it does itself."""
+        self._task_id = task_id
+
+    def _cancel(self) -> None:
+        self._scope.cancel()
 
     async def serve(self, invoke: Invoke, handles: Handles | None) -> None:
         """Serve until the incarnation has to end, with the handler *invoke*; *handles* gives the same for plain
@@ -37,7 +51,7 @@ class PinnedServer(Server):
         actor = self.actor
         self._invoke, self.handle = invoke, None if handles is None else handles(self)
         current_server.set(self)
-        self.task_id = anyio.get_current_task().id
+        self._task_id = anyio.get_current_task().id
         self.attention = True
         self.left = actor.run.slice
         actor.mailbox.look_after(self)
@@ -46,7 +60,7 @@ class PinnedServer(Server):
                 self._is_expired = self._is_settling = False
                 error = None
                 try:
-                    with anyio.CancelScope() as self.scope:
+                    with anyio.CancelScope() as self._scope:
                         await drive(self, self._serve())
                 except BaseException as raised:  # judged below, and raised again if it is not ours to keep
                     error = raised
@@ -58,12 +72,14 @@ class PinnedServer(Server):
             actor.mailbox.overlook(self)
             self.handle = None  # it may hold us: a circle, left to the collector in each life
 
-    def _is_awake(self) -> None:
+    def is_awake(self) -> None:
+        """See `Server`."""
         run = self.actor.run
         run.publisher.moment = None  # who has woken us relies on it
         self.left = run.slice
 
-    async def _let_others(self) -> None:
+    async def let_others(self) -> None:
+        """See `Server`."""
         await self.actor.run.publisher.let_others()
         self.left = self.actor.run.slice
 

@@ -17,7 +17,8 @@ may go on with it, and may wait in its handler. A stop ends at once who is idle 
 from __future__ import annotations
 
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, Protocol, final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, cast, final
 
 from tocsin_supervisors._children import Resident
 from tocsin_supervisors._enclosing import context_of
@@ -30,11 +31,21 @@ from .exceptions import FinishActor
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Awaitable, Callable, Coroutine, Generator
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    import anyio
 
     from tocsin_supervisors import ChildContext
 
     from ._actor import Actor
+    from ._backends import Sleeper
+
+
+class Worker(Protocol):
+    """Who goes on with a server, in a task and a scope of its own."""
+
+    scope: anyio.CancelScope
+    task_id: int
 
 
 class Line(Protocol):
@@ -49,20 +60,22 @@ class Line(Protocol):
 
 
 @final
-class _Sign:
-    """What a server tells its worker by awaiting it."""
+class Sign:
+    """What a server tells its worker, by awaiting something that gives it to whoever runs the coroutine."""
 
-    __slots__ = ("_name",)
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __await__(self) -> Generator[_Sign, None, None]:
-        yield self
+    __slots__ = ()
 
 
-IDLE = _Sign("idle")  # there is nothing to do
-AGAIN = _Sign("again")  # there is more to do, and others have their turn first
+def _giving(sign: Sign) -> Awaitable[None]:
+    """Give what is to be awaited to give *sign*: nothing but C runs for that, a generator costs four times as much."""
+    kind = type("Giving", (), {"__slots__": (), "__await__": staticmethod(partial(iter, (sign,)))})
+    return cast("Awaitable[None]", kind())
+
+
+IDLE = Sign()  # there is nothing to do
+AGAIN = Sign()  # there is more to do, and others have their turn first
+_TO_BE_IDLE = _giving(IDLE)
+_TO_GO_ON = _giving(AGAIN)
 
 
 @final
@@ -108,7 +121,7 @@ class PooledServer(Server, Resident):
 
     def __init__(self, actor: Actor) -> None:
         super().__init__(actor, may_probe=True)
-        self._sleeper = self
+        self.sleeper: Sleeper = self
         self._alarm: _RetryAlarm | None = None
         self._coroutine: Coroutine[Any, Any, None] | None = None  # from its first slice on
         self._instance: Any = None  # of an actor class
@@ -120,7 +133,7 @@ class PooledServer(Server, Resident):
         self.line: Line = actor.run.pool
         self.step: Callable[..., Any]  # runs something in its variables
         self.send: Callable[[None], Any]  # goes on with the coroutine
-        self.worker: object = None  # who has it
+        self.worker: Worker | None = None  # who has it
 
     # ── a life ──
 
@@ -153,7 +166,16 @@ class PooledServer(Server, Resident):
         self.actor.was_cut = True
         if self.worker is not None:
             self.attention = True
-            self.scope.cancel()
+            self._cancel()
+
+    def _cancel(self) -> None:
+        assert self.worker is not None, "only who is served can be cancelled"
+        self.worker.scope.cancel()
+
+    @property
+    def task_id(self) -> int:
+        """See `Server`."""
+        return 0 if self.worker is None else self.worker.task_id
 
     def awaitable(self) -> object:
         """See `Resident`."""
@@ -217,7 +239,7 @@ class PooledServer(Server, Resident):
     def sleep(self) -> Awaitable[object]:
         """See `Sleeper`."""
         self.is_woken = False
-        return IDLE
+        return _TO_BE_IDLE
 
     def sleep_until(self, due: float, now: float) -> Awaitable[object]:
         """See `Sleeper`."""
@@ -228,13 +250,14 @@ class PooledServer(Server, Resident):
                 alarm.call_off()
             self._alarm = alarm = _RetryAlarm(self, due)
             self.actor.run.limits.set(alarm)
-        return IDLE
+        return _TO_BE_IDLE
 
-    def _is_awake(self) -> None:
-        """Its worker looks after the clocks and the slice."""
+    def is_awake(self) -> None:
+        """See `Server`: its worker looks after the clocks and the slice."""
 
-    def _let_others(self) -> Awaitable[None]:
-        return AGAIN
+    def let_others(self) -> Awaitable[None]:
+        """See `Server`."""
+        return _TO_GO_ON
 
     # ── for its worker ──
 

@@ -80,7 +80,8 @@ class Publisher:
         """Look at the clocks, once in a turn of the event loop: looking costs more than a mailbox does."""
         moment = (*self.ids.look(), self._run.now())
         # Whoever is about to be woken forgets it in the next turn. If nobody is, somebody has to be asked to.
-        is_temporary = self._turning or route.mailboxes[0].has_sleepers or self._run.next_turn.ask()
+        is_woken = route.mailboxes[0].sleeper is not None
+        is_temporary = self._turning or is_woken or self._run.next_turn.ask()
         self.moment = moment if is_temporary else None
         return moment
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class Server(ABC):
-    """See the module. `entry` is what it is handling; `task_id` the task in which it does.
+    """See the module. `entry` is what it is handling.
 
     `attention`: something has to be looked at before the next delivery, so the fast way is not for now. `left`: of the
     deliveries that it may take before others have their turn.
@@ -50,7 +50,6 @@ class Server(ABC):
         "_is_settling",
         "_may_probe",
         "_result",
-        "_sleeper",
         "actor",
         "attention",
         "deadline",
@@ -60,16 +59,14 @@ class Server(ABC):
         "has_alarm",
         "has_waited",
         "left",
-        "scope",
-        "task_id",
+        "sleeper",
     )
 
     def __init__(self, actor: Actor, *, may_probe: bool) -> None:
         self.actor: Actor = actor
         self._invoke: Invoke  # once it serves
         self._may_probe = may_probe
-        self.scope: anyio.CancelScope  # once it serves
-        self._sleeper: Sleeper  # of the kind it is
+        self.sleeper: Sleeper  # of the kind it is
         self.left: int = 0
         # Of an attempt that is judged outside of the scope.
         self._result: tuple[Any, BaseException | None] | None = None
@@ -82,7 +79,11 @@ class Server(ABC):
         self.deadline: float = math.inf  # of the handler that waits, on the clock of the run
         self.has_alarm: bool = False
         self.has_waited: bool = False  # the handler that runs
-        self.task_id: int = 0
+
+    @property
+    @abstractmethod
+    def task_id(self) -> int:
+        """The task in which its handler runs."""
 
     @property
     def runs_here(self) -> bool:
@@ -149,7 +150,7 @@ class Server(ABC):
         """The time of the handler is over."""
         self._is_expired = True
         self.attention = True
-        self.scope.cancel()
+        self._cancel()
 
     # ── serving ──
 
@@ -189,34 +190,32 @@ class Server(ABC):
                 if actor.health.on_probation and not self._may_probe:
                     await self._wait_for_probation()
                     continue
-            lane = mailbox.lane
-            if self.handle is None or not (mailbox.is_simple or (lane and mailbox.is_simple_now())):
-                await self._serve_by_the_door()
-            elif lane and type(lane[0]) is Receipt:
-                self.left -= await serve_lane(self, lane, self.left)
+            if self._is_plain_next():
+                await serve_lane(self, mailbox)
                 self._count_handled()
-                mailbox.was_served = True
-            elif lane:
-                await self._serve_by_the_door()
             else:
-                mailbox.lie_down(self._sleeper)
-                try:
-                    await self._sleeper.sleep()
-                except BaseException:  # raised again: only what the wake-up was meant for must not wait
-                    mailbox.awake(self._sleeper)
-                    raise
-                finally:
-                    self._is_awake()
+                await self._serve_by_the_door()
             if self.left <= 0:
-                await self._let_others()
+                await self.let_others()
+
+    def _is_plain_next(self) -> bool:
+        """Tell whether the fast way is for now: whatever is next, is a plain delivery, and handled without more ado."""
+        mailbox = self.actor.mailbox
+        lane = mailbox.lane
+        is_simple = mailbox.is_simple or (bool(lane) and mailbox.is_simple_now())
+        return self.handle is not None and is_simple and (not lane or type(lane[0]) is Receipt)
 
     @abstractmethod
-    def _is_awake(self) -> None:
+    def is_awake(self) -> None:
         """It has slept, and others had their turn meanwhile."""
 
     @abstractmethod
-    def _let_others(self) -> Awaitable[None]:
+    def let_others(self) -> Awaitable[None]:
         """Let others have their turn; then there is a new slice."""
+
+    @abstractmethod
+    def _cancel(self) -> None:
+        """Cancel what it does."""
 
     async def _serve_by_the_door(self) -> None:
         """Handle the next delivery, whatever it is, or sleep until there is one."""
@@ -227,9 +226,9 @@ class Server(ABC):
             await self._handle(delivery)
             return
         try:
-            await mailbox.wait(run.now(), self._sleeper)
+            await mailbox.wait(run.now(), self.sleeper)
         finally:
-            self._is_awake()
+            self.is_awake()
 
     async def _wait_for_probation(self) -> None:
         """After a suspension one server probes with one delivery at a time. The others must not sleep in the mailbox

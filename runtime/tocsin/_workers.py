@@ -24,11 +24,11 @@ from tocsin_supervisors._enclosing import enclosing
 from tocsin_supervisors._failures import sort_leaves
 
 from ._aftermath import CrashActor
-from ._backends import watch_task
+from ._backends import TaskWatch
 from ._working import work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator
+    from collections.abc import Collection, Generator
 
     from anyio.abc import TaskGroup
 
@@ -136,13 +136,12 @@ class Worker:
         "_pool",
         "_scope_of_group",
         "_sleeper",
-        "innermost",
         "left",
         "line",
         "scope",
         "server",
         "task_id",
-        "unchanged",
+        "watch",
     )
 
     def __init__(self, pool: Pool) -> None:
@@ -156,8 +155,7 @@ class Worker:
         self.server: PooledServer | None = None
         self.task_id: int = 0
         self.scope: anyio.CancelScope
-        self.innermost: Callable[[], object]
-        self.unchanged: Callable[[object], bool]
+        self.watch: TaskWatch
 
     # ── the tasks ──
 
@@ -183,7 +181,7 @@ class Worker:
         try:
             enclosing.set((*enclosing.get(), self))
             self.task_id = anyio.get_current_task().id
-            self.innermost, self.unchanged = watch_task()
+            self.watch = TaskWatch()
             while await self._works_on():
                 pass
         finally:
@@ -191,7 +189,7 @@ class Worker:
 
     async def _works_on(self) -> bool:
         """Work until something is to be judged outside of the scope; False: that was the last of it."""
-        outside = self.innermost()
+        outside = self.watch.innermost()
         error = None
         try:
             with anyio.CancelScope() as self.scope:
@@ -199,7 +197,7 @@ class Worker:
         except BaseException as raised:  # judged below: it ends the life of an actor, at most
             error = raised
         try:
-            return self._judge(error, is_fit=self.unchanged(outside) and not self._was_cancelled(error))
+            return self._judge(error, is_fit=self.watch.is_clean(outside) and not self._was_cancelled(error))
         finally:
             del error  # the frame and the exception's traceback would keep each other alive
 
@@ -259,6 +257,8 @@ class Worker:
 
     def tie(self, server: PooledServer) -> None:
         """Serve *server* alone from now on: it has left something here."""
+        if self.is_tied:
+            return
         self.cool()
         self._pool.has_lost(self)
         self.line = server.line = _Tie(self)

@@ -26,10 +26,11 @@ def work(worker: Worker) -> Generator[Any, Any, None]:
 
     Who follows what a task awaits loses the trail here: the local variable named `driven` is where it goes on.
     """
-    scope, unchanged, innermost = worker.scope, worker.unchanged, worker.innermost()
+    watch = worker.watch
+    look, subject, group, scope = watch.look, watch.subject, watch.group, watch.innermost()
+    server: PooledServer | None
     while True:
-        line = worker.line
-        queue = line.queue
+        queue = worker.line.queue
         while queue:
             server = queue.popleft()
             if not server.stands_in_line:
@@ -37,25 +38,26 @@ def work(worker: Worker) -> Generator[Any, Any, None]:
             server.stands_in_line = False
             if not server.is_prepared:
                 server.prepare()
-            worker.server, server.worker = server, worker
-            server.scope, server.task_id, server.left = scope, worker.task_id, worker.left
+            worker.server, server.worker, server.left = server, worker, worker.left
             try:
                 sign = server.step(server.send, None)
             except StopIteration:
                 return
-            if sign is not IDLE and sign is not AGAIN:
+            has_waited = sign is not IDLE and sign is not AGAIN
+            if has_waited:
                 sign = yield from _wait(worker, server, sign)
                 if sign is None:
                     return
-            worker.left = server.left
+            worker.left = left = server.left
             server.worker = None
             if sign is AGAIN:
                 server.stands_in_line = True
                 queue.append(server)
-            if not unchanged(innermost) and not worker.is_tied:
+            # What it has left here must not strike the next one. Only who has waited can have swallowed a cancellation.
+            if look(subject) is not scope or len(group) != 1 or (has_waited and not watch.is_clean(scope)):
                 worker.tie(server)
-                break
-            if worker.left <= 0:
+                queue = worker.line.queue
+            if left <= 0:
                 yield from worker.let_others()
         else:
             server = None  # who has nothing to do does not keep alive whom it served last
