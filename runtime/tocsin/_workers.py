@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 MAX_PARKED = 256  # workers with nothing to do, about 8 kB each, that are kept for the next time that many handlers wait
 
+MAX_SLICES = 8  # that a worker serves in one turn of the event loop, of as many actors, if so many stand in line
+
 
 @final
 class Pool:
@@ -125,7 +127,8 @@ class _Tie:
 
 @final
 class Worker:
-    """See the module. `server`: whom it serves, or has served last; `line`: whom it looks after; `left`: of its slice.
+    """See the module. `server`: whom it serves, or has served last; `line`: whom it looks after; `left`: how many
+    deliveries it may have handled before others have their turn, each actor not more than a `slice` of them.
 
     For those who ask which child the running code belongs to, it is whichever child it works for.
     """
@@ -140,6 +143,7 @@ class Worker:
         "line",
         "scope",
         "server",
+        "slice",
         "task_id",
         "watch",
     )
@@ -151,7 +155,8 @@ class Worker:
         self._scope_of_group: anyio.CancelScope  # once it lives
         self._life_to_end: tuple[PooledServer, BaseException | None] | None = None
         self.line: Pool | _Tie = pool
-        self.left: int = pool.run.slice
+        self.slice: int = pool.run.slice
+        self.left: int = self.slice
         self.server: PooledServer | None = None
         self.task_id: int = 0
         self.scope: anyio.CancelScope
@@ -309,7 +314,7 @@ class Worker:
     def _begin_slice(self) -> None:
         run = self._pool.run
         run.publisher.moment = None  # who has woken us relies on it
-        self.left = run.slice
+        self.left = self.slice * min(len(self.line.queue) or 1, MAX_SLICES)
 
     # ── `Around`: for the watch over stalls ──
 

@@ -29,6 +29,7 @@ def work(worker: Worker) -> Generator[Any, Any, None]:
     watch = worker.watch
     look, subject, group, scope = watch.look, watch.subject, watch.group, watch.innermost()
     server: PooledServer | None
+    slice_, left = worker.slice, worker.left
     while True:
         queue = worker.line.queue
         while queue:
@@ -38,7 +39,7 @@ def work(worker: Worker) -> Generator[Any, Any, None]:
             server.stands_in_line = False
             if not server.is_prepared:
                 server.prepare()
-            worker.server, server.worker, server.left = server, worker, worker.left
+            worker.server, server.worker, server.left = server, worker, slice_
             try:
                 sign = server.step(server.send, None)
             except StopIteration:
@@ -48,8 +49,8 @@ def work(worker: Worker) -> Generator[Any, Any, None]:
                 sign = yield from _wait(worker, server, sign)
                 if sign is None:
                     return
-            worker.left = left = server.left
             server.worker = None
+            left -= slice_ - server.left
             if sign is AGAIN:
                 server.stands_in_line = True
                 queue.append(server)
@@ -59,10 +60,12 @@ def work(worker: Worker) -> Generator[Any, Any, None]:
                 queue = worker.line.queue
             if left <= 0:
                 yield from worker.let_others()
+                left = worker.left
         else:
             server = None  # who has nothing to do does not keep alive whom it served last
             if not (yield from worker.pause()):
                 return
+            left = worker.left
 
 
 def _wait(worker: Worker, server: PooledServer, waited_for: Any) -> Generator[Any, Any, Any]:
