@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Generic, TypeVar, final
+from typing import Any, Generic, TypeVar, final
 
 from ._envelope import Priority
 
@@ -27,6 +27,9 @@ MAX_PASSED_OVER = 32  # a flood of CRITICAL leaves the others 3 % each: progress
 MAX_TURNS = MAX_PASSED_OVER + len(Priority) - 1
 
 _NORMAL = int(Priority.NORMAL)
+# Of those that were never used, for all of them: nobody writes into these.
+_UNUSED: list[Any] = [None] * len(Priority)
+_UNSERVED = [0] * len(Priority)
 
 
 @final
@@ -40,9 +43,9 @@ class Lanes(Generic[T]):
     __slots__ = ("_lanes", "_others", "_served", "_takes")
 
     def __init__(self) -> None:
-        # Made on first use: an empty deque takes 760 bytes, and most mailboxes are idle and know one priority.
-        self._lanes: list[deque[T] | None] = [None] * len(Priority)
-        self._served = [0] * len(Priority)
+        # Made on first use: an empty deque takes 760 bytes, and most mailboxes are idle and know one priority at most.
+        self._lanes: list[deque[T] | None] = _UNUSED
+        self._served = _UNSERVED
         self._takes = 0
         self._others = 0
 
@@ -150,6 +153,8 @@ class Lanes(Generic[T]):
         return f"<Lanes, {waiting or 'nothing'} waiting>"
 
     def _begin_to_wait(self, priority: int) -> deque[T]:
+        if self._lanes is _UNUSED:
+            self._lanes, self._served = list(_UNUSED), list(_UNSERVED)
         self._served[priority] = self._takes
         lane = self._lanes[priority]
         if lane is None:

@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     from ._delivery import AnyDelivery, Entry
     from ._waiting import WaitingPublisher
 
+_NO_RETRIES: RetryQueue[AnyDelivery] = RetryQueue()
+_NO_LATEST: dict[Hashable, AnyDelivery] = {}
+_NO_KEYS = KeyOrder(Lanes())
+_NO_PUBLISHERS: Lanes[tuple[AnyDelivery, WaitingPublisher]] = Lanes()
+
 
 @final
 class Mailbox(Gate):
@@ -77,10 +82,12 @@ class Mailbox(Gate):
         self._coalescing = coalescing
         self._now = now
         self._lanes: Lanes[Entry] = Lanes()
-        self._retries: RetryQueue[AnyDelivery] = RetryQueue()
-        self._latest: dict[Hashable, AnyDelivery] = {}  # coalescing: key → the queued one that a newer replaces
-        self._keys = KeyOrder(self._lanes)
-        self._publishers: Lanes[tuple[AnyDelivery, WaitingPublisher]] = Lanes()
+        # What most mailboxes never need is the same for all of them, and empty, until one does.
+        self._retries: RetryQueue[AnyDelivery] = _NO_RETRIES
+        # Coalescing: key → the queued one that a newer replaces.
+        self._latest: dict[Hashable, AnyDelivery] = {} if coalescing else _NO_LATEST
+        self._keys = KeyOrder(self._lanes) if keyed else _NO_KEYS
+        self._publishers: Lanes[tuple[AnyDelivery, WaitingPublisher]] = _NO_PUBLISHERS
 
     # ── how full it is ──
 
@@ -216,6 +223,8 @@ class Mailbox(Gate):
             self._free_key(delivery)
         if self._coalescing:
             self._latest[delivery.key] = delivery
+        if self._retries is _NO_RETRIES:
+            self._retries = RetryQueue()
         self._retries.push(delivery, due)
         self._changed()
         self.wake_one()  # its sleeper must learn of the new due time
@@ -333,6 +342,8 @@ class Mailbox(Gate):
 
     def block(self, delivery: AnyDelivery, publisher: WaitingPublisher) -> None:
         """Register a publisher that waits for room, behind those of its priority."""
+        if self._publishers is _NO_PUBLISHERS:
+            self._publishers = Lanes()
         self._publishers.append((delivery, publisher), delivery.priority)
         self._changed()  # whoever takes from the lane must let them in at once
 

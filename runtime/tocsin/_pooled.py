@@ -146,7 +146,6 @@ class PooledServer(Server, Resident):
             self._instance = self._variables.run(actor.subscription.factory)
         actor.context = self.context = context
         actor.came_up()
-        context.on_stop(self._asked_to_stop)
         context.started()
         self.resume()
 
@@ -155,7 +154,8 @@ class PooledServer(Server, Resident):
         variables.run(current_server.set, self)
         return variables
 
-    def _asked_to_stop(self) -> None:
+    def asked_to_stop(self) -> None:
+        """See `Resident`."""
         if self.worker is None and self.line is self.actor.run.pool:
             self.end(None)
         else:

@@ -77,7 +77,12 @@ def _function(instance: object, attribute: Attribute[Any], value: object) -> Non
         raise TypeError(f"{attribute.name}={value!r}: must be a plain function of the event, or None")
 
 
+_ALL_PRIORITIES = frozenset(Priority)
+
+
 def _priorities(value: Iterable[Priority]) -> frozenset[Priority]:
+    if value is _ALL_PRIORITIES:
+        return _ALL_PRIORITIES  # one for all
     chosen = frozenset(check_priority(each) for each in value)
     if not chosen:
         raise ValueError(
@@ -108,7 +113,7 @@ class Settings:
     """
     mailbox: int = field(default=1000, validator=_whole_number)
     """How many deliveries wait at most, retries included. 1,000 as in Akka's bounded mailbox."""
-    overflow: Overflow = field(factory=WaitForRoom, validator=validators.instance_of(OVERFLOWS))
+    overflow: Overflow = field(default=WaitForRoom(), validator=validators.instance_of(OVERFLOWS))
     """What a full mailbox does; by default publishers wait, which loses nothing."""
     concurrency: int = field(default=1, validator=_whole_number)
     """How many deliveries are handled at the same time. 1, so that a handler needs no locks."""
@@ -117,7 +122,7 @@ class Settings:
     """
     strict_order: bool = field(default=False, validator=one_of(bool))
     """True: a delivery waiting for its retry holds back the ones behind it (with a key: those of its key)."""
-    retry: RetryPolicy = field(factory=RetryPolicy, validator=one_of(RetryPolicy))
+    retry: RetryPolicy = field(default=RetryPolicy(), validator=one_of(RetryPolicy))
     """How often and when a failed delivery is attempted again."""
     timeout: float | None = field(default=30.0, validator=_time_limit)
     """The time limit of one attempt. 30 s: long enough for slow I/O, and a hang is noticed the same minute.
@@ -129,11 +134,11 @@ class Settings:
     """
     restart: RestartPolicy = field(default=RestartPolicy.PERMANENT, validator=one_of(RestartPolicy))
     """Whether the actor is started again after it ended; OTP's three policies."""
-    intensity: RestartIntensity = field(factory=RestartIntensity, validator=one_of(RestartIntensity))
+    intensity: RestartIntensity = field(default=RestartIntensity(), validator=one_of(RestartIntensity))
     """How many restarts of this actor are too many."""
-    backoff: Backoff = field(factory=Backoff, validator=one_of(Backoff))
+    backoff: Backoff = field(default=Backoff(), validator=one_of(Backoff))
     """The delay before a restart after a crash."""
-    suspension: Backoff = field(factory=lambda: Backoff(initial=1.0, maximum=30.0), validator=one_of(Backoff))
+    suspension: Backoff = field(default=Backoff(initial=1.0, maximum=30.0), validator=one_of(Backoff))
     """How long a sick actor is suspended. From 1 s, so that an outage alone never uses up the default intensity."""
     stable_after: float = field(default=60.0, validator=_seconds)
     """After this uptime a crash counts as the first one again."""
@@ -162,7 +167,7 @@ class Settings:
     """How long a delivery may go on after a stop was asked for, and how long `stopping()` may take; as in OTP."""
     start_timeout: float = field(default=30.0, validator=_seconds)
     """How long `started()` may take."""
-    priorities: frozenset[Priority] = field(default=frozenset(Priority), converter=_priorities)
+    priorities: frozenset[Priority] = field(default=_ALL_PRIORITIES, converter=_priorities)
     """Which priorities are delivered; events of the others do not match."""
     deduplicate: Deduplicate | None = field(
         default=None, validator=validators.optional(validators.instance_of(Deduplicate))

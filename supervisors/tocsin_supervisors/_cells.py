@@ -53,7 +53,7 @@ class Cell:
         finally:
             del error, self._post
 
-    def request_stop(self) -> list[Callback]:
+    def request_stop(self) -> tuple[Callback, ...]:
         """Tell the child that it is to stop, and give its callbacks."""
         return self.context.request_stop()
 

@@ -9,12 +9,13 @@ from typing import Any, TypeAlias
 
 import attrs
 
+_NUMBERS = (int, float)  # once: a union is made anew wherever it is written
 Validator: TypeAlias = "Callable[[object, attrs.Attribute[Any], Any], None]"
 
 
 def check_number(name: str, value: object, *, at_least: float, at_most: float = sys.float_info.max) -> None:
     """Raise unless *value* is a finite int or float (no bool) within the bounds, both included."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, _NUMBERS):
         raise TypeError(f"{name}={value!r} must be an int or a float, not {type(value).__name__}")
     # A chain of comparisons, not isfinite(): it is false for NaN and exact for integers too large for a float.
     if not at_least <= value <= at_most:

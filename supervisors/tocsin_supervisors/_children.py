@@ -60,6 +60,10 @@ class Resident(abc.ABC):
         """
 
     @abc.abstractmethod
+    def asked_to_stop(self) -> None:
+        """It is to stop: whoever has nothing to do may end in this very step."""
+
+    @abc.abstractmethod
     def cancel(self) -> None:
         """Cancel what it does; it was told to stop before."""
 
@@ -68,6 +72,7 @@ class Resident(abc.ABC):
         """Give what its work awaits, to be looked into: None if nobody works for it."""
 
 
+_OWN_KINDS = (Nested, Resident)
 Start: TypeAlias = "Callable[[], Awaitable[object]] | Callable[[ChildContext], Awaitable[object]] | Nested | Resident"
 
 
@@ -91,7 +96,7 @@ def _text(_instance: object, attribute: attrs.Attribute[Any], value: object) -> 
 
 
 def _callable(_instance: object, _attribute: attrs.Attribute[Any], value: object) -> None:
-    if isinstance(value, Nested | Resident):
+    if isinstance(value, _OWN_KINDS):
         return
     if inspect.iscoroutine(value):
         value.close()
@@ -230,7 +235,7 @@ class ChildSpec:
 
     def __attrs_post_init__(self) -> None:
         # The class is frozen; this is how attrs lets a derived field be set once.
-        wants = True if isinstance(self.start, Nested | Resident) else takes_context(self.start)
+        wants = True if isinstance(self.start, _OWN_KINDS) else takes_context(self.start)
         object.__setattr__(self, "wants_context", wants)
         if self.significant and self.restart is RestartPolicy.PERMANENT:
             raise ValueError(

@@ -33,13 +33,20 @@ class Host(Protocol):
         """Take note that all that is left of a child hangs."""
 
 
+class Landlord(Protocol):
+    """Whom a resident tells of its end."""
+
+    def ended(self, error: BaseException | None) -> None:
+        """The life is over, with *error* or well."""
+
+
 @final
 class ChildContext:
     """Given to a child that asks for it: it says when it is up, and learns when it is to stop."""
 
     __slots__ = (
         "_callbacks",
-        "_on_ended",
+        "_landlord",
         "_on_started",
         "_stop_event",
         "_stop_requested",
@@ -63,9 +70,9 @@ class ChildContext:
         self.on_cut: Callback | None = None
         # For residents: the context of variables that each life begins in a copy of, and whom to tell of its end.
         self.base: Context | None = None
-        self._on_ended: Callable[[BaseException | None], object] | None = None
+        self._landlord: Landlord | None = None
         self._on_started: Callable[[object], object] | None = on_started
-        self._callbacks: list[Callback] = []
+        self._callbacks: tuple[Callback, ...] = ()
         self._stop_event: anyio.Event | None = None
         self._stop_requested = False
         self.is_over: bool = False  # for the supervisor alone
@@ -82,14 +89,14 @@ class ChildContext:
 
     def ended(self, error: BaseException | None) -> None:
         """Say that the life is over, with *error* or well: for residents alone, which have no task that ends."""
-        on_ended, self._on_ended = self._on_ended, None
-        if on_ended is not None:
-            on_ended(error)
+        landlord, self._landlord = self._landlord, None
+        if landlord is not None:
+            landlord.ended(error)
 
-    def house(self, base: Context, on_ended: Callable[[BaseException | None], object]) -> None:
+    def house(self, base: Context, landlord: Landlord) -> None:
         """Make this the context of a resident. For the supervisor alone."""
         self.base = base
-        self._on_ended = on_ended
+        self._landlord = landlord
 
     @property
     def is_up(self) -> bool:
@@ -109,7 +116,7 @@ class ChildContext:
         if self._stop_requested:
             callback()
         else:
-            self._callbacks.append(callback)
+            self._callbacks = (*self._callbacks, callback)
 
     async def wait_stop_requested(self) -> None:
         """Wait until the child is to stop."""
@@ -119,12 +126,12 @@ class ChildContext:
                 self._stop_event.set()
         await self._stop_event.wait()
 
-    def request_stop(self) -> list[Callback]:
+    def request_stop(self) -> tuple[Callback, ...]:
         """Note that the child is to stop, and give the callbacks that are to be called. For the supervisor alone."""
         self._stop_requested = True
         if self._stop_event is not None:
             self._stop_event.set()
-        callbacks, self._callbacks = self._callbacks, []
+        callbacks, self._callbacks = self._callbacks, ()
         return callbacks
 
     def is_below(self, host: Host) -> bool:
@@ -139,10 +146,10 @@ class ChildContext:
         """
         if self._on_started is not None:
             self._on_started = _too_late
-        self._callbacks.clear()
+        self._callbacks = ()
         self.on_cut = None
         self.base = None
-        self._on_ended = None
+        self._landlord = None
         self.is_over = True
         del self.host
 

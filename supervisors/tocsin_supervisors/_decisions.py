@@ -180,7 +180,7 @@ class Machine:
             # All are being stopped anyway, in an order that this must not disturb.
             slot = children.slots.get(request.child)
             if slot is not None and slot.is_alive:
-                slot.terminators.append(request.token)
+                slot.terminators += (request.token,)
             else:
                 children.answer(request.token)
         elif not isinstance(request, Withdrawn):

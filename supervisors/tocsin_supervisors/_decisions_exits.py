@@ -49,7 +49,7 @@ class Aftermath:
         children.ended(slot)
         for token in slot.terminators:
             children.answer(token)
-        slot.terminators = []
+        slot.terminators = ()
         never_up = was is ChildState.STARTING or slot.is_late
         if never_up and not is_ending and not slot.is_ordered_down and not isinstance(exit, Fatal):
             return self._never_up(slot, exit)

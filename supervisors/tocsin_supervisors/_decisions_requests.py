@@ -125,7 +125,7 @@ def _terminate(children: Children, round: Round | None, request: TerminateAsked)
         children.refuse(request.token, ChildNotFound(children.path, request.child))
         return
     if slot.is_alive:
-        slot.terminators.append(request.token)
+        slot.terminators += (request.token,)
     else:
         children.answer(request.token)
     _bring_down(children, round, slot)

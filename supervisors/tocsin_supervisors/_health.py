@@ -35,7 +35,7 @@ class Health:
 
     # Numbers of the deliveries in the streak, at most sick_after: while the actor is sick its failed attempts are not
     # counted, so one delivery may come back as a first attempt, and must not count twice.
-    _failing: set[int] = attrs.field(factory=set[int], init=False)
+    _failing: frozenset[int] = attrs.field(default=frozenset(), init=False)
     _on_probation: bool = attrs.field(default=False, init=False)
 
     @property
@@ -51,7 +51,7 @@ class Health:
     def on_success(self) -> None:
         """End the streak and the probation: a delivery was handled."""
         if self._failing or self._on_probation:
-            self._failing.clear()
+            self._failing = frozenset()
             self._on_probation = False
 
     def on_failure(self, delivery_number: int, attempt: int) -> Diagnosis:
@@ -60,7 +60,7 @@ class Health:
         Retries neither lengthen nor end the streak. On probation any failure means sick.
         """
         if attempt == 1 and len(self._failing) < self.sick_after:
-            self._failing.add(delivery_number)
+            self._failing |= {delivery_number}
         if self._on_probation or len(self._failing) >= self.sick_after:
             return Diagnosis.SICK
         return Diagnosis.WELL

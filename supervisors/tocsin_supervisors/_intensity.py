@@ -105,7 +105,8 @@ class Exceeded:
 class RestartHistory:
     """The restarts that count against one `RestartIntensity`. Holds at most ``max_restarts + 1`` times."""
 
-    _times: deque[float] = attrs.field(factory=deque[float], init=False)  # of restarts in the window, oldest first
+    # Of restarts in the window, oldest first; made with the first one, as most children never need any.
+    _times: deque[float] | tuple[()] = attrs.field(default=(), init=False)
     _consecutive: int = attrs.field(default=0, init=False)
 
     @property
@@ -119,8 +120,10 @@ class RestartHistory:
         *now* must not go backwards between calls. ``consecutive=False`` charges the window only. An attempt that trips
         is recorded as well: it was asked for.
         """
+        if not isinstance(self._times, deque):
+            self._times = deque()
         self._times.append(now)
-        self._forget(now - intensity.period, keep=intensity.max_restarts + 1)
+        self._forget(self._times, now - intensity.period, keep=intensity.max_restarts + 1)
         if consecutive:
             self._consecutive += 1
         if len(self._times) > intensity.max_restarts:
@@ -132,8 +135,10 @@ class RestartHistory:
 
     def forgive(self, count: int) -> None:
         """Take back the latest *count* charges of the window: they turned out to be parts of one failure."""
-        for _ in range(min(count, len(self._times))):
-            self._times.pop()
+        times = self._times
+        if isinstance(times, deque):
+            for _ in range(min(count, len(times))):
+                times.pop()
 
     def restarts_within(self, period: float, now: float) -> int:
         """Return how many restarts are known in ``(now - period, now]``."""
@@ -149,10 +154,11 @@ class RestartHistory:
 
     def clear(self) -> None:
         """Forget everything, as after an operator has repaired the cause."""
-        self._times.clear()
+        self._times = ()
         self._consecutive = 0
 
-    def _forget(self, threshold: float, *, keep: int) -> None:
+    @staticmethod
+    def _forget(times: deque[float], threshold: float, *, keep: int) -> None:
         # More than the limit is more than the limit: one entry above it says all, so memory stays bounded in a storm.
-        while self._times and (self._times[0] <= threshold or len(self._times) > keep):
-            self._times.popleft()
+        while times and (times[0] <= threshold or len(times) > keep):
+            times.popleft()

@@ -37,18 +37,18 @@ class Residence:
         self._resident = resident
         self._post = post
         self.context = ChildContext(id, incarnation, path, self._came_up, host)
-        self.context.house(base, self._ended)
+        self.context.house(base, self)
 
     def begin(self) -> None:
         """Let the life begin. Nothing that the child does makes this raise."""
         try:
             self._resident.begin(self.context)
         except BaseException as error:  # becomes the Exit: a residence lets nothing through
-            self._ended(error)
+            self.ended(error)
 
-    def request_stop(self) -> list[Callback]:
+    def request_stop(self) -> tuple[Callback, ...]:
         """Tell the child that it is to stop, and give its callbacks."""
-        return self.context.request_stop()
+        return (*self.context.request_stop(), self._resident.asked_to_stop)
 
     def cancel(self) -> None:
         """Cancel the child."""
@@ -66,5 +66,6 @@ class Residence:
     def _came_up(self, value: object) -> None:
         self._post(CameUp(self.context.id, self.context.incarnation, value))
 
-    def _ended(self, error: BaseException | None) -> None:
+    def ended(self, error: BaseException | None) -> None:
+        """See `Landlord`."""
         tell_end(self.context, error, self._post)

@@ -74,7 +74,7 @@ class Slot:
     asked_by: int | None = (
         None  # token of who had it started, kept after the answer: the request may still be withdrawn
     )
-    terminators: list[int] = attrs.field(factory=list[int])  # tokens of who waits for it to be down
+    terminators: tuple[int, ...] = ()  # tokens of who waits for it to be down
     is_kept: bool = True  # its spec outlives this run anyway, so what it is started with may be kept here as well
     is_new: bool = False  # added by the request that it was started for
     is_ordered_down: bool = False  # to be down for good, by request
