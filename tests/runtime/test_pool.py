@@ -1,0 +1,382 @@
+"""Actors without a task of their own: idle they have none, each has its own surroundings, and what one leaves behind in
+the worker that served it strikes nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+import sniffio
+import trio
+
+from tests.runtime.failing import EVERY_SECOND, ONCE, MakeBus, outcome_of, publish_all, stop_now, until
+from tests.runtime.helpers import Gated, quiet
+from tocsin import Delivery, EventBus, FinishActor, Handled, RestartPolicy, RetryPolicy, handles
+
+MANY = 300  # more than the workers that are kept
+
+
+def count_tasks() -> int:
+    return len(anyio.get_running_tasks())
+
+
+def nurse() -> trio.Nursery:
+    nursery = trio.lowlevel.current_task().parent_nursery
+    assert nursery is not None
+    return nursery
+
+
+def on_trio() -> bool:
+    return sniffio.current_async_library() == "trio"
+
+
+def task_here() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None
+    return task
+
+
+# ── how many tasks there are ──
+
+
+async def test_an_idle_actor_has_no_task(make_bus: MakeBus) -> None:
+    tasks: list[int] = []
+    for number in (1, 100):
+        bus = make_bus()
+        for each in range(number):
+            bus.subscribe(Gated(is_open=True), str, name=f"actor {each}")
+        async with bus.running():
+            await (await bus.publish("text")).settled()
+            await quiet()
+            tasks.append(count_tasks())
+    assert tasks[0] == tasks[1]
+
+
+async def test_handlers_that_wait_one_after_the_other_need_one_worker(make_bus: MakeBus) -> None:
+    bus = make_bus()
+
+    @bus.subscriber(int, name="subject")
+    async def subject(number: int) -> None:
+        await anyio.sleep(1.0)
+
+    async with bus.running():
+        await outcome_of(bus, 0)
+        before = count_tasks()
+        for number in range(20):
+            await outcome_of(bus, number)
+        assert count_tasks() == before
+
+
+async def test_a_handler_that_waits_holds_up_no_other_actor(make_bus: MakeBus) -> None:
+    bus, slow, quick = make_bus(), Gated(), Gated(is_open=True)
+    bus.subscribe(slow, str, name="slow", timeout=None)
+    bus.subscribe(quick, str, name="quick")
+    async with bus.running():
+        await publish_all(bus, "one", "two")
+        await quiet()
+        assert (slow.started, quick.done) == (["one"], ["one", "two"])
+        slow.open()
+
+
+async def test_workers_that_many_handlers_have_needed_at_once_are_not_kept_for_ever(make_bus: MakeBus) -> None:
+    bus = make_bus()
+    handlers = [Gated() for _ in range(MANY)]
+    for number, handler in enumerate(handlers):
+        bus.subscribe(handler, str, name=f"actor {number}")
+    async with bus.running():
+        before = count_tasks()
+        receipt = await bus.publish("text")
+        await quiet()
+        assert all(handler.started for handler in handlers)
+        assert count_tasks() - before >= MANY
+        for handler in handlers:
+            handler.open()
+        await receipt.settled()
+        await quiet()
+        assert count_tasks() - before < 2 * MANY - 50
+
+
+# ── each has its own surroundings ──
+
+seen: ContextVar[str] = ContextVar("seen", default="nothing")
+
+
+async def test_what_a_handler_sets_in_the_context_stays_with_its_actor(make_bus: MakeBus) -> None:
+    bus = make_bus()
+    found: list[tuple[str, str]] = []
+
+    def handler_called(name: str) -> Any:
+        async def handler(number: int) -> None:
+            found.append((name, seen.get()))
+            seen.set(f"{name} {number}")
+            await anyio.lowlevel.checkpoint()
+            assert seen.get() == f"{name} {number}"
+
+        return handler
+
+    for name in ("a", "b"):
+        bus.subscribe(handler_called(name), int, name=name)
+    async with bus.running():
+        for number in (1, 2):
+            await (await bus.publish(number)).settled()
+    assert sorted(found) == [("a", "a 1"), ("a", "nothing"), ("b", "b 1"), ("b", "nothing")]
+    assert seen.get() == "nothing"
+
+
+async def test_a_new_life_begins_with_the_context_of_the_bus(make_bus: MakeBus) -> None:
+    bus = make_bus()
+    found: list[str] = []
+
+    @bus.actor(name="subject", retry=RetryPolicy(max_attempts=2, backoff=EVERY_SECOND))
+    class Subject:  # pyright: ignore[reportUnusedClass]  # the decorator has it
+        def __init__(self) -> None:
+            found.append(seen.get())
+            seen.set("set by the factory")
+
+        @handles(str)
+        async def handle(self, text: str, delivery: Delivery[str]) -> None:
+            found.append(seen.get())
+            if delivery.attempt == 1:
+                raise ValueError(text)
+
+    async with bus.running():
+        assert await outcome_of(bus, "text") == Handled()
+    assert found == ["nothing", "set by the factory"] * 2
+
+
+# ── what is left behind ──
+
+
+async def test_a_scope_left_open_does_not_cancel_another_actor(make_bus: MakeBus) -> None:
+    bus, neighbour = make_bus(), Gated()
+    scopes: list[anyio.CancelScope] = []
+
+    @bus.subscriber(str, name="subject", retry=ONCE)
+    async def subject(text: str) -> None:
+        scope = anyio.CancelScope()
+        scope.__enter__()
+        scopes.append(scope)
+
+    bus.subscribe(neighbour, int, name="neighbour")
+    async with bus.running():
+        await outcome_of(bus, "text")
+        receipt = await bus.publish(1)
+        await quiet()
+        scopes[0].cancel()
+        await quiet()
+        neighbour.open()
+        assert await receipt.settled() == {"neighbour": Handled()}
+        assert bus.statistics().subscriptions["neighbour"].restarts == 0
+        await stop_now(bus)
+
+
+async def test_a_cancellation_that_a_handler_has_swallowed_is_not_another_actors(make_bus: MakeBus) -> None:
+    if on_trio():
+        pytest.skip("tasks cannot be cancelled on trio, only scopes")
+    bus = make_bus()
+    tasks: list[asyncio.Task[Any]] = []
+    cancelling: list[int] = []
+
+    @bus.subscriber(str, name="subject")
+    async def subject(text: str) -> None:
+        tasks.append(task_here())
+        try:
+            await anyio.sleep_forever()
+        except asyncio.CancelledError:
+            return
+
+    @bus.subscriber(int, name="neighbour")
+    async def neighbour(number: int) -> None:
+        cancelling.append(task_here().cancelling())
+
+    async with bus.running():
+        receipt = await bus.publish("text")
+        await until(lambda: bool(tasks))
+        tasks[0].cancel()
+        await receipt.settled()
+        await outcome_of(bus, 1, "neighbour")
+        await stop_now(bus)
+    assert cancelling == [0]
+
+
+async def test_a_task_left_in_the_group_of_a_worker_that_fails_while_the_actor_is_idle_crashes_it(
+    make_bus: MakeBus,
+) -> None:
+    if not on_trio():
+        pytest.skip("the group around a task cannot be reached on asyncio")
+    bus = make_bus()
+
+    async def stray() -> None:
+        await trio.sleep(1.0)
+        raise ValueError("astray")
+
+    @bus.subscriber(str, name="subject")
+    async def subject(text: str) -> None:
+        if text == "bad":
+            nurse().start_soon(stray)
+
+    neighbour = Gated(is_open=True)
+    bus.subscribe(neighbour, int, name="neighbour")
+    async with bus.running():
+        assert await outcome_of(bus, "bad") == Handled()
+        await until(lambda: bus.statistics().subscriptions["subject"].incarnation == 2)
+        assert await outcome_of(bus, "good") == Handled()
+        assert await outcome_of(bus, 1, "neighbour") == Handled()
+        assert bus.statistics().subscriptions["neighbour"].restarts == 0
+
+
+async def test_an_actor_tied_to_its_worker_goes_on_being_served_in_slices(make_bus: MakeBus) -> None:
+    if not on_trio():
+        pytest.skip("the group around a task cannot be reached on asyncio")
+    bus = make_bus()
+    numbers: list[int] = []
+
+    @bus.subscriber(int, name="subject")
+    async def subject(number: int) -> None:
+        numbers.append(number)
+        if not number:
+            nurse().start_soon(trio.sleep_forever)
+
+    async with bus.running():
+        await outcome_of(bus, 0)
+        turns = 0
+        for receipt in [bus.publish_nowait(number) for number in range(1, 500)]:
+            while not receipt.is_settled:  # the turns are what is counted
+                turns += 1
+                await anyio.lowlevel.checkpoint()
+        assert turns >= 5
+        assert numbers == list(range(500))
+        await stop_now(bus)
+
+
+async def test_an_actor_tied_to_its_worker_may_finish(make_bus: MakeBus) -> None:
+    if not on_trio():
+        pytest.skip("the group around a task cannot be reached on asyncio")
+    bus = make_bus()
+    trace: list[str] = []
+
+    async def stray() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            trace.append("stray ended")
+
+    @bus.subscriber(str, name="subject", restart=RestartPolicy.TRANSIENT)
+    async def subject(text: str) -> None:
+        if text == "last":
+            raise FinishActor
+        nurse().start_soon(stray)
+
+    async with bus.running():
+        await publish_all(bus, "first", "last")
+        await until(lambda: bool(trace))
+        await until(lambda: bus.statistics().subscriptions["subject"].state == "finished")
+
+
+# ── strangers ──
+
+
+async def test_when_a_stranger_cancels_an_idle_worker_it_is_who_was_served_last_that_crashes(make_bus: MakeBus) -> None:
+    if on_trio():
+        pytest.skip("tasks cannot be cancelled on trio, only scopes")
+    bus = make_bus()
+    tasks: list[asyncio.Task[Any]] = []
+
+    for name in ("first", "last"):
+
+        async def handler(event: object) -> None:
+            tasks.append(task_here())
+
+        bus.subscribe(handler, str if name == "first" else int, name=name)
+    async with bus.running():
+        await outcome_of(bus, "text", "first")
+        await outcome_of(bus, 1, "last")
+        assert tasks[0] is tasks[1]
+        tasks[0].cancel()
+        await quiet()
+        assert await outcome_of(bus, "text", "first") == Handled()
+        assert await outcome_of(bus, 1, "last") == Handled()
+        found = bus.statistics().subscriptions
+        assert (found["first"].incarnation, found["last"].incarnation) == (1, 2)
+
+
+async def test_a_worker_cancelled_in_the_step_in_which_it_is_woken_leaves_its_work_to_another(
+    make_bus: MakeBus,
+) -> None:
+    if on_trio():
+        pytest.skip("tasks cannot be cancelled on trio, only scopes")
+    bus = make_bus()
+    tasks: list[asyncio.Task[Any]] = []
+
+    @bus.subscriber(str, name="subject")
+    async def subject(text: str) -> None:
+        tasks.append(task_here())
+
+    async with bus.running():
+        await outcome_of(bus, "first")
+        await quiet()
+        receipt = bus.publish_nowait("second")
+        tasks[0].cancel()
+        assert await receipt.settled() == {"subject": Handled()}
+
+
+async def test_a_stranger_who_cancels_the_pool_itself_ends_no_service(make_bus: MakeBus) -> None:
+    if on_trio():
+        pytest.skip("tasks cannot be cancelled on trio, only scopes")
+    bus, handler = make_bus(), Gated(is_open=True)
+    bus.subscribe(handler, str, name="subject")
+    async with bus.running():
+        await outcome_of(bus, "first")
+        (pool,) = [task for task in asyncio.all_tasks() if task.get_name().endswith(": workers")]
+        pool.cancel()
+        await quiet()
+        assert await outcome_of(bus, "second") == Handled()
+    assert handler.done == ["first", "second"]
+
+
+# ── stops ──
+
+
+async def test_actors_that_are_idle_or_have_never_been_served_stop_at_once(make_bus: MakeBus) -> None:
+    bus = make_bus()
+    for number in range(50):
+        bus.subscribe(Gated(is_open=True), str if number % 2 else int, name=f"actor {number}")
+    async with bus.running():
+        await (await bus.publish("text")).settled()
+        before = anyio.current_time()
+    assert anyio.current_time() - before < 0.5
+
+
+async def test_a_handler_that_waits_is_cut_when_its_grace_period_is_over(make_bus: MakeBus) -> None:
+    bus, handler = make_bus(), Gated()
+    bus.subscribe(handler, str, name="subject", grace_period=2.0)
+    async with bus.running():
+        await bus.publish("text")
+        await quiet()
+        before = anyio.current_time()
+        report = await bus.stop(drain_timeout=0.0)
+        assert anyio.current_time() - before == pytest.approx(2.0, abs=0.1)
+    assert report is not None
+    assert [(each.event, each.attempts, each.was_in_flight) for each in report.returned] == [("text", 0, True)]
+    assert report.unstopped == ()
+
+
+async def test_a_handler_may_unsubscribe_its_own_actor(make_bus: MakeBus) -> None:
+    bus: EventBus = make_bus()
+    handled: list[str] = []
+
+    async def once(text: str) -> None:
+        handled.append(text)
+        await subscription.unsubscribe()
+
+    subscription = bus.subscribe(once, str, name="once")
+    async with bus.running():
+        await bus.publish("first")
+        await until(lambda: not bus.subscriptions)
+        await bus.publish("second")
+    assert handled == ["first"]
