@@ -128,7 +128,7 @@ class EventBus(Publishing):
     @property
     def registrar(self) -> Registrar | None:
         """The run that is up, for those who subscribe while running."""
-        return None if self._run is None or is_over(self._run.phase) else self._run
+        return None if self._run is None or is_over(self._run.phase) else self._run.members
 
     def explain(self, *, shutdown_deadline: float = 30.0) -> tuple[Finding, ...]:
         """Say in sentences what in the declared tree will not do what its numbers promise; see `Supervisor.explain`.

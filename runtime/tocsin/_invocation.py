@@ -17,6 +17,7 @@ from tocsin_supervisors import carry_supervision
 
 from ._context import current_server
 from ._handlers import select_method
+from ._pinned import PinnedServer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -104,8 +105,6 @@ def in_context_of_publisher(invoke: Invoke) -> Invoke:
     It costs a task: there is no other way to run a coroutine in another context that both backends and their scopes
     understand.
     """
-
-    from ._pinned import PinnedServer  # only here: it stands on this module
 
     cancelled = anyio.get_cancelled_exc_class()
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, final
@@ -18,55 +17,39 @@ from typing import TYPE_CHECKING, Any, final
 import anyio
 
 import tocsin_supervisors as supervision
-from tocsin_supervisors import (
-    ChildNotFound,
-    ChildRestarting,
-    ChildRunning,
-    ChildSpec,
-    RestartPolicy,
-    Supervisor,
-    SupervisorNotRunning,
-)
 
 from ._actor import Actor
 from ._backends import NextTurn, can_watch_tasks, monotonic_clock, sleepers, slice_length, turns
 from ._composing import compose
 from ._envelope import IdSource
-from ._incarnation import live
 from ._ledger import Ledger, add_up
 from ._lifecycle import Phase, forward, may_publish
 from ._log import BusLog
+from ._members import Members
 from ._observing import Reporter
 from ._outcomes import RejectReason
-from ._pooled import PooledServer
+from ._pool import Pool
 from ._posts import Post, PostBox
-from ._presence import Presence
-from ._publishing import Publisher, own_server
+from ._publishing import Publisher
 from ._receipt import Receipt
 from ._reports import EventUndeliverable, PhaseChanged
 from ._router import Router
 from ._routes import Routes
 from ._threads import ThreadBox
 from ._time_limits import TimeLimits
-from ._tree import child_of, supervisor_of
 from ._undertaker import Undertaker
 from ._waits import Waits
-from ._workers import Pool
 from .exceptions import BusClosed, WrongThread
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from random import Random
 
-    from tocsin_supervisors._children import Start
-
     from ._backends import Sleeper
     from ._bus import EventBus
     from ._delivery import AnyDelivery
     from ._envelope import Envelope
-    from ._registry import Registry
     from ._reports import Report
-    from ._subscription import Subscription
 
 THREADS = 40  # worker threads for synchronous handlers of one bus: as many as anyio's own default limiter
 
@@ -123,8 +106,8 @@ class Run:
         self._drains: set[anyio.CancelScope] = set()
         self.reporter_scope: anyio.CancelScope = anyio.CancelScope(shield=True)
         self.background: anyio.abc.TaskGroup | None = None  # for ends that go on when who asked for them was cancelled
-        self._supervisors: dict[Registry, Supervisor] = {}
-        self.root: Supervisor = self._tree(bus, shutdown_deadline)
+        self.members: Members = Members(self)
+        self.root: supervision.Supervisor = self.members.tree(shutdown_deadline)
 
     # ── small things that many ask for ──
 
@@ -168,125 +151,6 @@ class Run:
         """Let receipts that outlive this run hold nothing of it."""
         self.routes.close()
         self.bus.detach()
-
-    # ── the tree ──
-
-    def _tree(self, bus: EventBus, deadline: float) -> Supervisor:
-        return supervisor_of(
-            bus,
-            self._new_actor,
-            self._supervisors.__setitem__,
-            shutdown_deadline=deadline,
-            observer=self._observe,
-            random=self.random,
-            # One thread for the whole tree: it watches the event loop, which all of it shares.
-            stall_threshold=bus.stall_threshold,
-        )
-
-    def _new_actor(self, subscription: Subscription) -> ChildSpec:
-        actor = Actor(self, subscription)
-        self.actors[actor.name] = actor
-        self.router.add(actor)
-        subscription.actor = actor
-
-        return child_of(subscription, self._start_of(actor))
-
-    def _start_of(self, actor: Actor) -> Start:
-        """Say how *actor* lives: without a task, unless it needs one."""
-        if not self.can_pool or not actor.can_be_pooled:
-            return partial(live, actor)
-        server = PooledServer(actor)
-        actor.servers.append(server)
-        return server
-
-    def _observe(self, report: supervision.Report) -> None:
-        """Take note of what a supervisor did, in the step in which it did it."""
-        match report:
-            case supervision.ChildParked(child=child):
-                self._went_down(child, Presence.PARKED)
-            case supervision.ChildFinished(child=child) if self._stays_down(child):
-                self._went_down(child, Presence.GONE)
-            case supervision.ChildRemoved(child=child) | supervision.ChildDeclined(child=child):
-                self._went_down(child, Presence.GONE)
-            case supervision.SupervisorStopping(supervisor=self.root.name):
-                self.enter(Phase.STOPPING)
-            case _:
-                pass
-        self.log.lifecycle(report)
-        self.report(report)
-
-    def _stays_down(self, name: str) -> bool:
-        """Say whether an actor that finished is not started again; a permanent one is, and its mailbox waits for it."""
-        return name in self.actors and self.actors[name].settings.restart is not RestartPolicy.PERMANENT
-
-    def _went_down(self, name: str, presence: Presence) -> None:
-        actor = self.actors.get(name)
-        if actor is None:
-            return
-        actor.went_down(presence)
-        if presence is Presence.GONE and self.phase is not Phase.STOPPING and not actor.is_leaving:
-            self.router.remove(actor)
-            actor.bury_queue()
-        self.one_ended(0)
-
-    # ── subscribing and unsubscribing while running ──
-
-    async def start_actor(self, subscription: Subscription) -> None:
-        """Start the actor of *subscription* and route to it; if it does not start, nothing is left of it."""
-        spec = self._new_actor(subscription)
-        actor = self.actors[subscription.name]
-        # It is routed to only once it is up: a subscription that fails to start must not have swallowed anything.
-        self.router.remove(actor)
-        try:
-            await self._supervisors[subscription.registry].start_child(spec, keep=True)
-        except SupervisorNotRunning as error:
-            self._close_account(actor)
-            raise BusClosed(self.name, str(self.phase)) from error
-        except BaseException:  # raised again: what was begun for the actor is undone
-            self._close_account(actor)
-            raise
-        self.router.add(actor)
-
-    def _close_account(self, actor: Actor) -> None:
-        """Let go of an actor for good. What somebody replayed to it meanwhile becomes letters again."""
-        actor.went_down(Presence.GONE)
-        actor.bury_queue()
-        self.absent.discard(actor)
-        self.log.forget(actor.name)
-        if self.actors.pop(actor.name, None) is not None:
-            self.limits.forget(actor.servers)
-            self.pool.forget(actor.servers)
-            self.routes.count()
-            self.gone = add_up([self.gone, actor.ledger()])
-
-    async def end_actor(self, subscription: Subscription) -> None:
-        """Stop the actor of *subscription*; what it had not handled is returned."""
-        actor = self.actors[subscription.name]
-        self._forget_route(actor)
-        actor.is_leaving = True
-        done = anyio.Event()
-        assert self.background is not None
-        self.background.start_soon(self._end_actor, actor, done)
-        server = own_server(self)
-        if server is None or server.actor is not actor:
-            await done.wait()
-
-    async def _end_actor(self, actor: Actor, done: anyio.Event) -> None:
-        try:
-            await _delete_child(self._supervisors[actor.subscription.registry], actor.name)
-        finally:
-            actor.take_back_everything(RejectReason.UNSUBSCRIBED)
-            self._close_account(actor)
-            actor.subscription.registry.let_go(actor.subscription)
-            done.set()
-
-    def _forget_route(self, actor: Actor) -> None:
-        if actor.presence is not Presence.GONE:
-            self.router.remove(actor)
-
-    async def restart_actor(self, subscription: Subscription) -> None:
-        """Start a parked or ended actor again."""
-        await self._supervisors[subscription.registry].restart_child(subscription.name)
 
     # ── phases ──
 
@@ -371,23 +235,3 @@ class Run:
         """End everything that has not ended; give what had been accepted, in the order of acceptance."""
         left = [each for actor in self.actors.values() for each in actor.take_back_everything(RejectReason.CLOSED)]
         return sorted(left, key=lambda delivery: delivery.number)
-
-
-async def _delete_child(supervisor: Supervisor, name: str) -> None:
-    """Have a child down and forgotten, whatever its supervisor is doing at the moment."""
-    while True:
-        try:
-            with suppress(SupervisorNotRunning):  # then it is down, or being brought down
-                await supervisor.terminate_child(name)
-            await supervisor.delete_child(name)
-        except ChildNotFound:
-            return  # a temporary one that has ended by itself
-        except (ChildRunning, ChildRestarting):
-            continue  # its group was down before, and is up again
-        except SupervisorNotRunning:
-            if supervisor.state == "stopping":
-                await supervisor.stop()  # asks for nothing new: it waits until all are down, or hang for good
-                if supervisor.state == "stopping":
-                    return
-        else:
-            return
