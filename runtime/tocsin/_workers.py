@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from ._pool import Pool
     from ._pooled import PooledServer
 
-MAX_SLICES = 8  # that a worker serves in one turn of the event loop, of as many actors, if so many stand in line
-
 
 @final
 class _Tie:
@@ -62,7 +60,7 @@ class _Tie:
 @final
 class Worker:
     """See the module. `server`: whom it serves, or has served last; `line`: whom it looks after; `left`: how many
-    deliveries it may have handled before others have their turn, each actor not more than a `slice` of them.
+    deliveries it may have handled before others have their turn, a `slice` for each who stands in line.
 
     For those who ask which child the running code belongs to, it is whichever child it works for.
     """
@@ -248,7 +246,8 @@ class Worker:
     def _begin_slice(self) -> None:
         run = self._pool.run
         run.publisher.moment = None  # who has woken us relies on it
-        self.left = self.slice * min(len(self.line.queue) or 1, MAX_SLICES)
+        # As much as a publisher may bring in in its turn: else mailboxes would fill up that are served all the time.
+        self.left = self.slice * (len(self.line.queue) or 1)
 
     # ── `Around`: for the watch over stalls ──
 
