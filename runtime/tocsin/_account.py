@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ._outcomes import Outcome
     from ._run import Run
     from ._server import Server
+    from ._settings import Settings
     from ._subscription import Subscription
 
 
@@ -65,7 +66,7 @@ class Account:
         settings = subscription.settings
         self.run: Run = run
         self.subscription: Subscription = subscription
-        self.settings = settings
+        self.settings: Settings = settings
         self.name: str = subscription.name
         self.types: tuple[type, ...] = subscription.types
         self.patterns: tuple[str, ...] = subscription.patterns

@@ -191,10 +191,15 @@ class TaskWatch:
         """Give what the innermost cancel scope is known by."""
         return self.look(self.subject)
 
-    def is_clean(self, scope: object) -> bool:
-        """Tell whether the innermost scope is still known by *scope*, and nothing else will strike the task that is not
-        meant for who runs in it next: a task left in its group, a cancellation that was swallowed."""
-        return self.look(self.subject) is scope and len(self.group) == 1 and not self._cancelling()
+    def is_fit(self, scope: object) -> bool:
+        """Tell whether the innermost scope is still known by *scope*, and no cancellation was swallowed: the task may
+        go on to work for others."""
+        return self.look(self.subject) is scope and not self._cancelling()
+
+    @property
+    def has_company(self) -> bool:
+        """True while somebody else is in its group."""
+        return len(self.group) > 1
 
 
 # ── turns of the loop ──

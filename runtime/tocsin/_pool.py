@@ -56,7 +56,7 @@ class Pool:
         """See to it that a worker looks at the line soon."""
         if self._parked:
             self._parked.pop().unpark()
-        elif self._group is not None and self._base is not None:
+        elif self._group is not None and self._base is not None:  # pragma: no branch  # else it looks when it begins
             worker = Worker(self)
             worker.heat()
             # In the context of the pool, not in that of whoever happens to publish.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, final
 import anyio
 
 from tocsin_supervisors._cells import both_of
-from tocsin_supervisors._enclosing import enclosing
+from tocsin_supervisors._enclosing import working_for
 from tocsin_supervisors._failures import sort_leaves
 
 from ._aftermath import CrashActor
@@ -23,8 +23,6 @@ from ._working import work
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-
-    from tocsin_supervisors._contexts import Host
 
     from ._backends import Sleeper
     from ._pool import Pool
@@ -45,8 +43,8 @@ class _Tie:
     def kick(self) -> None:
         """See `Line`."""
         worker, self._worker = self._worker, None
-        if worker is not None:
-            worker.unpark()
+        assert worker is not None, "there is nobody else to stand in line while it works"
+        worker.unpark()
 
     def park(self, worker: Worker) -> bool:
         """See `Pool`."""
@@ -116,7 +114,7 @@ class Worker:
 
     async def _live(self) -> None:
         try:
-            enclosing.set((*enclosing.get(), self))
+            working_for.set(self)
             self.task_id = anyio.get_current_task().id
             self.watch = TaskWatch()
             while await self._works_on():
@@ -134,7 +132,7 @@ class Worker:
         except BaseException as raised:  # judged below: it ends the life of an actor, at most
             error = raised
         try:
-            return self._judge(error, is_fit=self.watch.is_clean(outside) and not self._was_cancelled(error))
+            return self._judge(error, is_fit=self.watch.is_fit(outside) and not self._was_cancelled(error))
         finally:
             del error  # the frame and the exception's traceback would keep each other alive
 
@@ -157,7 +155,7 @@ class Worker:
         try:
             if raised is None and not server.actor.is_stopping:
                 return self._resume(server, is_fit=is_fit)
-            if is_fit and not self.is_tied:
+            if is_fit and not self.is_tied and not self.watch.has_company:
                 server.end(raised)
                 return True
             self._life_to_end = server, server.reason(raised)
@@ -168,6 +166,8 @@ class Worker:
     def _resume(self, server: PooledServer, *, is_fit: bool) -> bool:
         if not is_fit:
             server.line = self._pool
+        elif self.watch.has_company:
+            self.tie(server)
         server.resume()
         return is_fit
 
@@ -180,7 +180,8 @@ class Worker:
             server.worker = self  # until the guardian has ended it
             self._life_to_end = server, error
             return
-        if isinstance(error, Exception) or self._was_cancelled(error):
+        # Else a signal has landed here, on trio, which no test can have it do.
+        if isinstance(error, Exception) or self._was_cancelled(error):  # pragma: no branch
             name = server.actor.name
             error = CrashActor(f"{name}: a stranger cancelled the task that had served it last")
         server.actor.end_incarnation(error)
@@ -206,9 +207,9 @@ class Worker:
 
     def heat(self) -> None:
         """It will look at the line soon."""
-        if not self._is_hot:
-            self._is_hot = True
-            self.line.hot += 1
+        assert not self._is_hot
+        self._is_hot = True
+        self.line.hot += 1
 
     def cool(self) -> None:
         """It will not."""
@@ -218,11 +219,10 @@ class Worker:
 
     def is_held_up(self) -> None:
         """A handler waits, and it with it: somebody else has to look at the line."""
-        if self._is_hot:
-            self.cool()
-            line = self.line
-            if line.queue and not line.hot:
-                line.kick()
+        self.cool()
+        line = self.line
+        if line.queue and not line.hot:
+            line.kick()
 
     def unpark(self) -> None:
         """There is something to do."""
@@ -249,7 +249,7 @@ class Worker:
         # As much as a publisher may bring in in its turn: else mailboxes would fill up that are served all the time.
         self.left = self.slice * (len(self.line.queue) or 1)
 
-    # ── `Around`: for the watch over stalls ──
+    # ── `WorkingFor`: for the watch over stalls ──
 
     @property
     def path(self) -> str | None:
@@ -257,9 +257,3 @@ class Worker:
         server = self.server
         context = None if server is None or server.worker is not self else server.context
         return None if context is None else context.path
-
-    def is_below(self, host: Host) -> bool:
-        """Tell whether it works for a child of *host*."""
-        server = self.server
-        context = None if server is None or server.worker is not self else server.context
-        return context is not None and context.is_below(host)

@@ -55,7 +55,7 @@ def work(worker: Worker) -> Generator[Any, Any, None]:
                 server.stands_in_line = True
                 queue.append(server)
             # What it has left here must not strike the next one. Only who has waited can have swallowed a cancellation.
-            if look(subject) is not scope or len(group) != 1 or (has_waited and not watch.is_clean(scope)):
+            if look(subject) is not scope or len(group) != 1 or (has_waited and not watch.is_fit(scope)):
                 worker.tie(server)
                 queue = worker.line.queue
             if left <= 0:
@@ -78,7 +78,7 @@ def _wait(worker: Worker, server: PooledServer, waited_for: Any) -> Generator[An
         server.waits()
         try:
             value = yield waited_for
-        except GeneratorExit:
+        except GeneratorExit:  # pragma: no cover  # a loop was closed that had not ended its tasks
             step(driven.close)
             raise
         except BaseException as thrown:  # thrown in below, outside of this block: or it would be its own context

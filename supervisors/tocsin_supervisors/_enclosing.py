@@ -6,24 +6,24 @@ from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from ._contexts import ChildContext, Host
+    from ._contexts import ChildContext
 
 
-class Around(Protocol):
-    """A child that code belongs to, or who works for children without a task and says which one it is now."""
+class WorkingFor(Protocol):
+    """Who works for children that have no task, and says which one it is now."""
 
     @property
     def path(self) -> str | None:
-        """Names from the root down; None: just now it is no child's."""
-
-    def is_below(self, host: Host) -> bool:
-        """Tell whether it is a child of *host*, and lives."""
-        ...
+        """Names from the root down; None: just now it is nobody."""
 
 
 # Which children the running code belongs to, outermost first, and so do the tasks that it starts. A stop asked for from
 # inside cannot be waited for there; and when the loop stalls, the last of them is whose code blocks it.
-enclosing: ContextVar[tuple[Around, ...]] = ContextVar("enclosing", default=())
+enclosing: ContextVar[tuple[ChildContext, ...]] = ContextVar("enclosing", default=())
+
+# In the context of a task that works for children without one: what it runs for them has contexts of its own, which
+# cannot be seen from another thread.
+working_for: ContextVar[WorkingFor | None] = ContextVar("working_for", default=None)
 
 
 def context_of(child: ChildContext) -> Context:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast, final
 import anyio.lowlevel
 import attrs
 
-from ._enclosing import enclosing
+from ._enclosing import enclosing, working_for
 from ._stacks import UNKNOWN, is_own, module_of, place_of, top_package
 
 if TYPE_CHECKING:
@@ -135,7 +135,12 @@ def _is_machinery(frame: FrameType) -> bool:
 
 
 def _child_in(context: Context | None) -> str | None:
-    children = () if context is None else context.get(enclosing, ())
+    if context is None:
+        return None
+    worker = context.get(working_for)
+    if worker is not None:
+        return worker.path
+    children = context.get(enclosing, ())
     return children[-1].path if children else None
 
 

@@ -243,9 +243,8 @@ async def test_an_actor_tied_to_its_worker_goes_on_being_served_in_slices(make_b
             nurse().start_soon(trio.sleep_forever)
 
     async with bus.running():
-        await outcome_of(bus, 0)
         turns = 0
-        for receipt in [bus.publish_nowait(number) for number in range(1, 500)]:
+        for receipt in [bus.publish_nowait(number) for number in range(500)]:
             while not receipt.is_settled:  # the turns are what is counted
                 turns += 1
                 await anyio.lowlevel.checkpoint()
@@ -276,6 +275,88 @@ async def test_an_actor_tied_to_its_worker_may_finish(make_bus: MakeBus) -> None
         await publish_all(bus, "first", "last")
         await until(lambda: bool(trace))
         await until(lambda: bus.statistics().subscriptions["subject"].state == "finished")
+
+
+async def test_an_actor_that_finishes_with_a_task_left_behind_takes_that_with_it(make_bus: MakeBus) -> None:
+    if not on_trio():
+        pytest.skip("the group around a task cannot be reached on asyncio")
+    bus, neighbour = make_bus(), Gated(is_open=True)
+    trace: list[str] = []
+
+    async def stray() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            trace.append("stray ended")
+
+    @bus.subscriber(str, name="subject", restart=RestartPolicy.TRANSIENT)
+    async def subject(text: str) -> None:
+        nurse().start_soon(stray)
+        await trio.lowlevel.checkpoint()
+        raise FinishActor
+
+    bus.subscribe(neighbour, int, name="neighbour")
+    async with bus.running():
+        await publish_all(bus, "text", 1)
+        await until(lambda: bus.statistics().subscriptions["subject"].state == "finished")
+        assert trace == ["stray ended"]
+        assert neighbour.done == [1]
+
+
+@pytest.mark.parametrize("grace_period", [0.0, 5.0])
+async def test_a_task_left_behind_by_an_attempt_that_times_out_stays_until_the_actor_ends(
+    make_bus: MakeBus, grace_period: float
+) -> None:
+    if not on_trio():
+        pytest.skip("the group around a task cannot be reached on asyncio")
+    bus, neighbour = make_bus(), Gated(is_open=True)
+    trace: list[str] = []
+
+    async def stray() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            trace.append("stray ended")
+
+    options: Any = {"timeout": 1.0, "retry": RetryPolicy(backoff=EVERY_SECOND), "grace_period": grace_period}
+
+    @bus.subscriber(str, name="subject", **options)
+    async def subject(text: str, delivery: Delivery[str]) -> None:
+        if delivery.attempt == 1:
+            nurse().start_soon(stray)
+            await trio.sleep_forever()
+
+    bus.subscribe(neighbour, int, name="neighbour")
+    async with bus.running():
+        assert await outcome_of(bus, "text") == Handled()
+        assert await outcome_of(bus, 1, "neighbour") == Handled()
+        assert trace == []
+        assert bus.statistics().subscriptions["subject"].restarts == 0
+        await stop_now(bus)
+        assert trace == ["stray ended"]
+
+
+async def test_a_handler_that_swallows_a_cancellation_and_then_times_out_is_attempted_again_in_a_clean_task(
+    make_bus: MakeBus,
+) -> None:
+    if on_trio():
+        pytest.skip("tasks cannot be cancelled on trio, only scopes")
+    bus = make_bus()
+    cancelling: list[int] = []
+
+    @bus.subscriber(str, name="subject", timeout=1.0, retry=RetryPolicy(backoff=EVERY_SECOND))
+    async def subject(text: str, delivery: Delivery[str]) -> None:
+        cancelling.append(task_here().cancelling())
+        if delivery.attempt == 1:
+            task_here().cancel()
+            try:
+                await anyio.sleep_forever()
+            except asyncio.CancelledError:
+                await anyio.sleep_forever()
+
+    async with bus.running():
+        assert await outcome_of(bus, "text") == Handled()
+    assert cancelling == [0, 0]
 
 
 # ── strangers ──

@@ -101,7 +101,7 @@ async def test_what_was_not_published_is_in_the_report_of_the_stop(make_bus: Mak
     bus.subscribe(slow, int, name="slow", mailbox=1, grace_period=0.0)
     async with bus.running(drain_timeout=0.0):
         await InThread(lambda: post_all(bus, range(5))).result()
-        await until(lambda: bus.ledger().blocked == 1)
+        await until(lambda: bool(slow.started) and bus.ledger().blocked == 1)
     assert bus.stop_report is not None
     assert bus.stop_report.unpublished == (2, 3, 4)
     assert [each.event for each in bus.stop_report.returned] == [0, 1]

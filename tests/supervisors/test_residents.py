@@ -132,6 +132,17 @@ async def test_what_a_resident_is_asked_after_its_end_does_not_reach_it() -> Non
     assert record.lines == ["tenant begins 1", "tenant is asked to stop"]
 
 
+async def test_one_that_ends_when_asked_is_not_cancelled_though_the_time_of_all_is_over() -> None:
+    record = Record()
+    stuck = Tenant(record, "stuck", obeys=False)
+    specs = [Tenant(record, "obedient").spec(), stuck.spec()]
+    supervisor = Supervisor("root", specs, shutdown_deadline=1.0)
+    async with supervisor.running():
+        await supervisor.stop()
+        assert record.lines[2:] == ["stuck is asked to stop", "stuck is cancelled", "obedient is asked to stop"]
+        stuck.end(None)
+
+
 async def test_a_thousand_starts_let_others_have_their_turn() -> None:
     record = Record()
     turns = 0
