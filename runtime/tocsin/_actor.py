@@ -13,7 +13,7 @@ from tocsin_supervisors import DeadLetterReason, RenewChild
 from ._account import Account
 from ._outcomes import RejectReason
 from ._presence import Presence
-from .exceptions import ActorRestarting, ActorStopped
+from .exceptions import ActorRestarting, ActorStopped, FinishActor
 
 if TYPE_CHECKING:
     from tocsin_supervisors import ChildContext, Failure
@@ -50,6 +50,11 @@ class Actor(Account):
     def is_stopping(self) -> bool:
         """True once the incarnation that is up was asked to stop, or has to end."""
         return self.ending is not None or (self.context is not None and self.context.stop_requested)
+
+    @property
+    def reason(self) -> BaseException | None:
+        """Why the incarnation that is up ends, if it was not asked to stop; None: well."""
+        return None if isinstance(self.ending, FinishActor) else self.ending
 
     @property
     def needs_attention(self) -> bool:

@@ -20,7 +20,6 @@ from ._invocation import (
 )
 from ._pinned import first_server, serve_all
 from ._presence import Presence
-from .exceptions import FinishActor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,8 +49,8 @@ async def live(actor: Actor, context: ChildContext) -> None:
     finally:
         actor.went_down(Presence.DOWN)
         await _take_down(actor, instance, context)
-    if actor.ending is not None and not isinstance(actor.ending, FinishActor):
-        raise actor.ending
+    if actor.reason is not None:
+        raise actor.reason
 
 
 def invoke_of(actor: Actor, instance: object) -> Invoke:

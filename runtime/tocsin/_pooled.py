@@ -21,13 +21,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, cast, final
 
 from tocsin_supervisors._children import Resident
-from tocsin_supervisors._enclosing import context_of
 
 from ._context import current_server
 from ._incarnation import handles_of, invoke_of
 from ._presence import Presence
 from ._server import Server
-from .exceptions import FinishActor
 
 if TYPE_CHECKING:
     from collections import deque
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
 
     import anyio
 
-    from tocsin_supervisors import ChildContext
+    from tocsin_supervisors._residences import Residence
 
     from ._actor import Actor
     from ._backends import Sleeper
@@ -106,13 +104,12 @@ class PooledServer(Server, Resident):
 
     __slots__ = (
         "_alarm",
-        "_coroutine",
         "_instance",
         "_variables",
-        "context",
-        "is_prepared",
+        "driven",
         "is_woken",
         "line",
+        "residence",
         "send",
         "stands_in_line",
         "step",
@@ -123,11 +120,10 @@ class PooledServer(Server, Resident):
         super().__init__(actor, may_probe=True)
         self.sleeper: Sleeper = self
         self._alarm: _RetryAlarm | None = None
-        self._coroutine: Coroutine[Any, Any, None] | None = None  # from its first slice on
         self._instance: Any = None  # of an actor class
         self._variables: Context | None = None
-        self.context: ChildContext | None = None  # of the life that is up: the actor may have let go of it before
-        self.is_prepared: bool = False  # there is something to go on with
+        self.residence: Residence | None = None  # the life that is up: the actor may have let go of it before
+        self.driven: Coroutine[Any, Any, None] | None = None  # what its worker goes on with, from its first slice on
         self.is_woken: bool = False
         self.stands_in_line: bool = False
         self.line: Line = actor.run.pool
@@ -137,20 +133,21 @@ class PooledServer(Server, Resident):
 
     # ── a life ──
 
-    def begin(self, context: ChildContext) -> None:
+    def begin(self, residence: Residence) -> None:
         """See `Resident`."""
-        actor = self.actor
+        actor, context = self.actor, residence.context
         actor.begin(context.incarnation)
         if actor.subscription.actor_plan is not None:
-            self._variables = self._variables_of(context)
+            self._variables = self._variables_in(residence)
             self._instance = self._variables.run(actor.subscription.factory)
-        actor.context = self.context = context
+        self.residence = residence
+        actor.context = context
         actor.came_up()
         context.started()
         self.resume()
 
-    def _variables_of(self, context: ChildContext) -> Context:
-        variables = context_of(context)
+    def _variables_in(self, residence: Residence) -> Context:
+        variables = residence.variables()
         variables.run(current_server.set, self)
         return variables
 
@@ -179,26 +176,21 @@ class PooledServer(Server, Resident):
 
     def awaitable(self) -> object:
         """See `Resident`."""
-        return None if self.worker is None else self._coroutine
+        return None if self.worker is None else self.driven
 
     def end(self, error: BaseException | None) -> None:
         """End the life that is up, with *error*, or as its actor wants to end."""
-        actor, context, self.context = self.actor, self.context, None
-        assert context is not None
+        actor, residence, self.residence = self.actor, self.residence, None
+        assert residence is not None
         try:
             self._stop_working()
             actor.went_down(Presence.DOWN)
-            context.ended(self.reason(error))
+            residence.ended(actor.reason if error is None else error)
         finally:
             del error
 
-    def reason(self, error: BaseException | None) -> BaseException | None:
-        """Give why the life ends that has raised *error*, or nothing."""
-        ending = self.actor.ending
-        return error if error is not None or isinstance(ending, FinishActor) else ending
-
     def _stop_working(self) -> None:
-        if self.is_prepared:
+        if self.driven is not None:
             self.driven.close()
             self._unprepare()
         elif not self.is_woken:
@@ -210,8 +202,7 @@ class PooledServer(Server, Resident):
         self.line = self.actor.run.pool
 
     def _unprepare(self) -> None:
-        self.is_prepared = False
-        self._coroutine = self.handle = None
+        self.driven = self.handle = None
         del self.step, self.send
         self.actor.mailbox.overlook(self)
 
@@ -219,7 +210,7 @@ class PooledServer(Server, Resident):
 
     def resume(self) -> None:
         """Begin to serve, or begin again after an attempt that was judged outside of its scope."""
-        if self.is_prepared:
+        if self.driven is not None:
             self._unprepare()
         self.worker = None
         if self.actor.mailbox.is_empty:
@@ -264,29 +255,22 @@ class PooledServer(Server, Resident):
     @property
     def is_up(self) -> bool:
         """True while a life is up."""
-        return self.context is not None
-
-    @property
-    def driven(self) -> Coroutine[Any, Any, None]:
-        """What its worker goes on with."""
-        assert self._coroutine is not None
-        return self._coroutine
+        return self.residence is not None
 
     def prepare(self) -> None:
         """Make what a worker goes on with: before the first slice of a life, and after an attempt that was judged."""
         actor = self.actor
-        assert self.context is not None
+        assert self.residence is not None
         if self._variables is None:
-            self._variables = self._variables_of(self.context)
+            self._variables = self._variables_in(self.residence)
         self._is_expired = self._is_settling = False
         self._invoke = invoke_of(actor, self._instance)
         handles = handles_of(actor, self._instance)
         self.handle = None if handles is None else handles(self)
-        self._coroutine = coroutine = self._serve()
-        self.step, self.send = self._variables.run, coroutine.send
-        self.is_prepared = True
+        self.driven = driven = self._serve()
+        self.step, self.send = self._variables.run, driven.send
+        self.attention = True
         actor.mailbox.look_after(self)
-        actor.mailbox.look_up()
 
     def judge(self, error: BaseException | None) -> None:
         """Judge what came out of the scope, and raise what ends the life."""

@@ -158,7 +158,7 @@ class Worker:
             if is_fit and not self.is_tied and not self.watch.has_company:
                 server.end(raised)
                 return True
-            self._life_to_end = server, server.reason(raised)
+            self._life_to_end = server, server.actor.reason if raised is None else raised
             return False
         finally:
             del error, raised
@@ -235,6 +235,7 @@ class Worker:
         if not self.line.park(self):
             return False
         yield from self._sleeper.sleep().__await__()
+        self._pool.run.publisher.forget_moment()  # who has woken us relies on it
         self._begin_slice()
         return True
 
@@ -244,8 +245,6 @@ class Worker:
         self._begin_slice()
 
     def _begin_slice(self) -> None:
-        run = self._pool.run
-        run.publisher.moment = None  # who has woken us relies on it
         # As much as a publisher may bring in in its turn: else mailboxes would fill up that are served all the time.
         self.left = self.slice * (len(self.line.queue) or 1)
 
@@ -255,5 +254,5 @@ class Worker:
     def path(self) -> str | None:
         """The path of the child that it works for."""
         server = self.server
-        context = None if server is None or server.worker is not self else server.context
-        return None if context is None else context.path
+        residence = None if server is None or server.worker is not self else server.residence
+        return None if residence is None else residence.context.path

@@ -37,7 +37,7 @@ def work(worker: Worker) -> Generator[Any, Any, None]:
             if not server.stands_in_line:
                 continue  # it has left since, or has had its turn
             server.stands_in_line = False
-            if not server.is_prepared:
+            if server.driven is None:
                 server.prepare()
             worker.server, server.worker, server.left = server, worker, slice_
             try:

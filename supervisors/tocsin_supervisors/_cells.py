@@ -15,31 +15,27 @@ from typing import TYPE_CHECKING, Any, final
 import anyio
 
 from ._children import Nested
-from ._contexts import ChildContext
-from ._directives import CameUp, Ended
 from ._enclosing import enclosing
-from ._exits import Crashed, Fatal, Suspended, exit_of
-from ._failures import forget_traceback
-from ._stacks import line_of, stack_of
+from ._lives import Life
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ._children import ChildSpec
-    from ._contexts import Callback, Host
-    from ._directives import Fact
+    from ._contexts import Host
+    from ._directives import Fact, StartChild
 
 
 @final
-class Cell:
+class Cell(Life):
     """See the module."""
 
-    __slots__ = ("_awaitable", "_is_cancelled", "_post", "_raised", "_scope", "_spec", "context")
+    __slots__ = ("_awaitable", "_is_cancelled", "_raised", "_scope", "_spec")
 
-    def __init__(self, spec: ChildSpec, incarnation: int, path: str, host: Host, post: Callable[[Fact], None]) -> None:
-        self._spec: ChildSpec | None = spec  # until it has begun: what it was started with need not outlive that
-        self.context = ChildContext(spec.id, incarnation, path, self._came_up, host)
-        self._post = post
+    def __init__(self, directive: StartChild, path: str, host: Host, post: Callable[[Fact], None]) -> None:
+        super().__init__(directive, path, host, post)
+        # Until it has begun: what it was started with need not outlive that.
+        self._spec: ChildSpec | None = directive.spec
         self._scope: anyio.CancelScope | None = None
         self._is_cancelled = False
         self._awaitable: Awaitable[object] | None = None
@@ -49,13 +45,9 @@ class Cell:
         """Live one life, then tell how it ended. Nothing that the child does makes this raise."""
         error = await self._contain()
         try:
-            tell_end(self.context, error, self._post)
+            self._is_over(error)
         finally:
-            del error, self._post
-
-    def request_stop(self) -> tuple[Callback, ...]:
-        """Tell the child that it is to stop, and give its callbacks."""
-        return self.context.request_stop()
+            del error
 
     def cancel(self) -> None:
         """Cancel the child; if it is a supervisor, have it cancel its own children."""
@@ -66,16 +58,8 @@ class Cell:
         if self._scope is not None:
             self._scope.cancel()
 
-    def line(self) -> str:
-        """Give the innermost line where the child waits, or the task below that it waits for."""
-        return line_of(self._awaitable)
-
-    def stack(self) -> tuple[str, ...]:
-        """Give the lines that lead there, outermost first, and those of the tasks below that still run."""
-        return stack_of(self._awaitable)
-
-    def _came_up(self, value: object) -> None:
-        self._post(CameUp(self.context.id, self.context.incarnation, value))
+    def _awaited(self) -> object:
+        return self._awaitable
 
     async def _contain(self) -> BaseException | None:
         """Run the child and give what it raised, by itself or through tasks it left in the group."""
@@ -117,17 +101,6 @@ class Cell:
         if not spec.wants_context:
             self.context.started()  # only now: what cannot even be called has not started
         return awaitable
-
-
-def tell_end(context: ChildContext, error: BaseException | None, post: Callable[[Fact], None]) -> None:
-    """Tell how the life of *context* has ended, of which *error* came out, and let go of what it was."""
-    exit = exit_of(error, cancelled=anyio.get_cancelled_exc_class(), stop_requested=context.stop_requested)
-    if error is not None and not isinstance(exit, Crashed | Suspended | Fatal):
-        forget_traceback(error)
-    del error
-    post(Ended(context.id, context.incarnation, exit))
-    # The run holds the context until the next life begins, and one that is over begins no other.
-    context.over()
 
 
 def both_of(raised: BaseException | None, stray: BaseException | None) -> BaseException | None:

@@ -20,6 +20,7 @@ from ._policies import RestartPolicy
 if TYPE_CHECKING:
     from ._advice_views import SupervisorView
     from ._contexts import ChildContext
+    from ._residences import Residence
     from ._views import TreeNode
 
 
@@ -52,11 +53,11 @@ class Resident(abc.ABC):
     __slots__ = ()
 
     @abc.abstractmethod
-    def begin(self, context: ChildContext) -> None:
-        """Begin a life, in one step: call `context.started()`, or raise why it does not start. `context.ended` is
-        called once, in this step or a later one, unless this raises.
+    def begin(self, residence: Residence) -> None:
+        """Begin a life, in one step: call `residence.context.started()`, or raise why it does not start. The life is
+        over when `residence.ended` is called, in this step or a later one.
 
-        The current context of variables is the supervisor's own; code of the user belongs into `context_of`.
+        The current context of variables is the supervisor's own; code of the user belongs into `residence.variables()`.
         """
 
     @abc.abstractmethod

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Protocol, final
 import anyio
 
 if TYPE_CHECKING:
-    from contextvars import Context
-
     from ._failures import Failure
     from ._reports import Observer, StopFailed, StopTimedOut
 
@@ -33,24 +31,15 @@ class Host(Protocol):
         """Take note that all that is left of a child hangs."""
 
 
-class Landlord(Protocol):
-    """Whom a resident tells of its end."""
-
-    def ended(self, error: BaseException | None) -> None:
-        """The life is over, with *error* or well."""
-
-
 @final
 class ChildContext:
     """Given to a child that asks for it: it says when it is up, and learns when it is to stop."""
 
     __slots__ = (
         "_callbacks",
-        "_landlord",
         "_on_started",
         "_stop_event",
         "_stop_requested",
-        "base",
         "host",
         "id",
         "incarnation",
@@ -68,9 +57,6 @@ class ChildContext:
         # For the supervisor alone, as is `on_cut`: how to cancel a child that has children of its own.
         self.host: Host = host
         self.on_cut: Callback | None = None
-        # For residents: the context of variables that each life begins in a copy of, and whom to tell of its end.
-        self.base: Context | None = None
-        self._landlord: Landlord | None = None
         self._on_started: Callable[[object], object] | None = on_started
         self._callbacks: tuple[Callback, ...] = ()
         self._stop_event: anyio.Event | None = None
@@ -86,17 +72,6 @@ class ChildContext:
             raise RuntimeError(f"child {self.id!r} called started() twice: an incarnation comes up only once")
         on_started, self._on_started = self._on_started, None
         on_started(value)
-
-    def ended(self, error: BaseException | None) -> None:
-        """Say that the life is over, with *error* or well: for residents alone, which have no task that ends."""
-        landlord, self._landlord = self._landlord, None
-        if landlord is not None:
-            landlord.ended(error)
-
-    def house(self, base: Context, landlord: Landlord) -> None:
-        """Make this the context of a resident. For the supervisor alone."""
-        self.base = base
-        self._landlord = landlord
 
     @property
     def is_up(self) -> bool:
@@ -148,8 +123,6 @@ class ChildContext:
             self._on_started = _too_late
         self._callbacks = ()
         self.on_cut = None
-        self.base = None
-        self._landlord = None
         self.is_over = True
         del self.host
 

@@ -26,14 +26,6 @@ enclosing: ContextVar[tuple[ChildContext, ...]] = ContextVar("enclosing", defaul
 working_for: ContextVar[WorkingFor | None] = ContextVar("working_for", default=None)
 
 
-def context_of(child: ChildContext) -> Context:
-    """Make the context of variables for the code of a resident: a copy of the one that all lives begin in."""
-    assert child.base is not None, f"{child!r} is not that of a resident"
-    context = child.base.copy()
-    context.run(lambda: enclosing.set((*enclosing.get(), child)))
-    return context
-
-
 def carry_supervision(context: Context) -> None:
     """Let what runs in *context* belong to the same child as the caller, whosever context it is a copy of.
 

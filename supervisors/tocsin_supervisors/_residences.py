@@ -1,13 +1,11 @@
-"""A residence: one incarnation of a child that has no task, seen by its supervisor as a cell is."""
+"""A residence: the life of a child that has no task."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
-from ._cells import tell_end
-from ._contexts import ChildContext
-from ._directives import CameUp
-from ._stacks import line_of, stack_of
+from ._enclosing import enclosing
+from ._lives import Life
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,57 +13,57 @@ if TYPE_CHECKING:
 
     from ._children import Resident
     from ._contexts import Callback, Host
-    from ._directives import Fact
+    from ._directives import Fact, StartChild
 
 
 @final
-class Residence:
-    """See the module. Lives begin in copies of *base*."""
+class Residence(Life):
+    """See the module. The resident is given it, to say by `ended` when the life is over.
 
-    __slots__ = ("_post", "_resident", "context")
+    *base*: the context of variables that each life begins in a copy of.
+    """
+
+    __slots__ = ("_base", "_resident")
 
     def __init__(
         self,
         resident: Resident,
-        id: str,
-        incarnation: int,
+        directive: StartChild,
         path: str,
         host: Host,
-        base: Context,
         post: Callable[[Fact], None],
+        base: Context,
     ) -> None:
+        super().__init__(directive, path, host, post)
         self._resident = resident
-        self._post = post
-        self.context = ChildContext(id, incarnation, path, self._came_up, host)
-        self.context.house(base, self)
+        self._base = base
 
     def begin(self) -> None:
         """Let the life begin. Nothing that the child does makes this raise."""
         try:
-            self._resident.begin(self.context)
+            self._resident.begin(self)
         except BaseException as error:  # becomes the Exit: a residence lets nothing through
             self.ended(error)
 
+    def variables(self) -> Context:
+        """Make a context of variables for code of the resident."""
+        context = self._base.copy()
+        context.run(lambda: enclosing.set((*enclosing.get(), self.context)))
+        return context
+
+    def ended(self, error: BaseException | None) -> None:
+        """Say that the life is over, with *error* or well. Only the first time counts."""
+        if not self.context.is_over:
+            self._is_over(error)
+
     def request_stop(self) -> tuple[Callback, ...]:
-        """Tell the child that it is to stop, and give its callbacks."""
-        return (*self.context.request_stop(), self._resident.asked_to_stop)
+        """See `Life`."""
+        return (*super().request_stop(), self._resident.asked_to_stop)
 
     def cancel(self) -> None:
-        """Cancel the child."""
+        """See `Life`."""
         if not self.context.is_over:
             self._resident.cancel()
 
-    def line(self) -> str:
-        """Give the innermost line where the child waits, or the task below that it waits for."""
-        return line_of(self._resident.awaitable())
-
-    def stack(self) -> tuple[str, ...]:
-        """Give the lines that lead there, outermost first, and those of the tasks below that still run."""
-        return stack_of(self._resident.awaitable())
-
-    def _came_up(self, value: object) -> None:
-        self._post(CameUp(self.context.id, self.context.incarnation, value))
-
-    def ended(self, error: BaseException | None) -> None:
-        """See `Landlord`."""
-        tell_end(self.context, error, self._post)
+    def _awaited(self) -> object:
+        return self._resident.awaitable()

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from ._contexts import ChildContext
     from ._decisions import Machine
     from ._directives import Directive, Fact
+    from ._lives import Life
     from ._reports import Observer, Report
     from ._requests import Request
 
@@ -84,7 +85,7 @@ class Run:
         self.body_scope: anyio.CancelScope | None = None
         self._parent = parent
         self._forget = forget
-        self._cells: dict[str, Cell | Residence] = {}
+        self._lives: dict[str, Life] = {}
         self._group: TaskGroup | None = None
         self._context: Context | None = None
         self._inbox: deque[Fact] = deque([Begin()])
@@ -257,9 +258,9 @@ class Run:
             case StartChild():
                 self._start(directive)
             case RequestStop(child=child):
-                self._request_stop(self._cells[child], now)
+                self._request_stop(self._lives[child], now)
             case CancelChild(child=child):
-                self._cells[child].cancel()
+                self._lives[child].cancel()
             case NoteHanging():
                 self._note_hanging(directive, now)
             case Tell(report=report):
@@ -285,31 +286,29 @@ class Run:
     def _start(self, directive: StartChild) -> None:
         assert self._group is not None
         assert self._context is not None
-        spec = directive.spec
-        path = f"{self.path}/{spec.id}"
-        if isinstance(spec.start, Resident):
-            residence = self._cells[spec.id] = Residence(
-                spec.start, spec.id, directive.incarnation, path, self, self._context, self.post
-            )
-            self._context.run(residence.begin)
-            return
-        cell = self._cells[spec.id] = Cell(spec, directive.incarnation, path, self, self.post)
+        id, start = directive.spec.id, directive.spec.start
+        path = f"{self.path}/{id}"
         # Each life begins in a copy of the context that the supervisor itself was started in, whoever asks for it now.
-        self._context.run(partial(self._group.start_soon, cell.guard, name=f"{path}: guardian"))
+        if isinstance(start, Resident):
+            residence = self._lives[id] = Residence(start, directive, path, self, self.post, self._context)
+            self._context.run(residence.begin)
+        else:
+            cell = self._lives[id] = Cell(directive, path, self, self.post)
+            self._context.run(partial(self._group.start_soon, cell.guard, name=f"{path}: guardian"))
 
-    def _request_stop(self, cell: Cell | Residence, now: float) -> None:
-        for callback in cell.request_stop():
+    def _request_stop(self, life: Life, now: float) -> None:
+        for callback in life.request_stop():
             try:
                 callback()
             except Exception as error:  # a callback of the child must not keep the others from being stopped
                 failure = Failure.of(error)
                 forget_traceback(error)
-                id, number = cell.context.id, cell.context.incarnation
+                id, number = life.context.id, life.context.incarnation
                 self.tell(StopFailed(supervisor=self.path, child=id, at=now, incarnation=number, failure=failure))
 
     def _note_hanging(self, directive: NoteHanging, now: float) -> None:
-        child, incarnation, cell = directive.child, directive.incarnation, self._cells[directive.child]
-        line, stack = cell.line(), cell.stack()
+        child, incarnation, life = directive.child, directive.incarnation, self._lives[directive.child]
+        line, stack = life.line(), life.stack()
         self.tell(
             StopTimedOut(supervisor=self.path, child=child, at=now, incarnation=incarnation, line=line, stack=stack)
         )
@@ -319,7 +318,7 @@ class Run:
         if isinstance(report, StopTimedOut | StopFailed):
             self.note_stop_trouble(report)
         elif isinstance(report, ChildRemoved):
-            self._cells.pop(report.child, None)
+            self._lives.pop(report.child, None)
             self._forget(report.child)
         if self.observer is None:
             return

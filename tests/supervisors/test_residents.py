@@ -10,7 +10,6 @@ import pytest
 
 from tests.supervisors.scripted import AT_ONCE, Crash, Record
 from tocsin_supervisors import (
-    ChildContext,
     ChildSpec,
     ChildStartError,
     RestartPolicy,
@@ -18,7 +17,7 @@ from tocsin_supervisors import (
     Supervisor,
 )
 from tocsin_supervisors._children import Resident
-from tocsin_supervisors._enclosing import context_of
+from tocsin_supervisors._residences import Residence
 
 variable: ContextVar[str] = ContextVar("variable", default="unset")
 
@@ -31,14 +30,14 @@ class Tenant(Resident):
         self.id = id
         self.obeys = obeys
         self.refuses = False
-        self.context: ChildContext | None = None
+        self.residence: Residence | None = None
 
-    def begin(self, context: ChildContext) -> None:
+    def begin(self, residence: Residence) -> None:
         if self.refuses:
             raise Crash("refuses")
-        self.context = context
-        self.record.note(f"{self.id} begins {context.incarnation}")
-        context.started(self)
+        self.residence = residence
+        self.record.note(f"{self.id} begins {residence.context.incarnation}")
+        residence.context.started(self)
 
     def asked_to_stop(self) -> None:
         self.record.note(f"{self.id} is asked to stop")
@@ -52,8 +51,8 @@ class Tenant(Resident):
         return None
 
     def end(self, error: BaseException | None) -> None:
-        assert self.context is not None
-        self.context.ended(error)
+        assert self.residence is not None
+        self.residence.ended(error)
 
     def spec(self, restart: RestartPolicy = RestartPolicy.PERMANENT, *, grace_period: float = 5.0) -> ChildSpec:
         return ChildSpec(self.id, self, restart=restart, backoff=AT_ONCE, grace_period=grace_period)
@@ -93,8 +92,8 @@ async def test_only_the_first_end_of_a_life_counts() -> None:
     record = Record()
     tenant = Tenant(record)
     async with supervisor_of(record, tenant).running():
-        assert tenant.context is not None
-        first = tenant.context
+        assert tenant.residence is not None
+        first = tenant.residence
         tenant.end(Crash("once"))
         first.ended(Crash("again"))
         await anyio.wait_all_tasks_blocked()
@@ -166,11 +165,11 @@ async def test_code_of_a_resident_runs_in_a_copy_of_the_context_of_its_superviso
     variable.set("of the supervisor")
     async with supervisor_of(record, tenant).running():
         variable.set("of the body")
-        assert tenant.context is not None
-        context = context_of(tenant.context)
+        assert tenant.residence is not None
+        context = tenant.residence.variables()
         assert context.run(variable.get) == "of the supervisor"
         context.run(variable.set, "of the resident")
-        assert context_of(tenant.context).run(variable.get) == "of the supervisor"
+        assert tenant.residence.variables().run(variable.get) == "of the supervisor"
 
 
 async def test_code_of_a_resident_that_asks_for_the_stop_does_not_wait_for_itself() -> None:
@@ -184,9 +183,9 @@ async def test_code_of_a_resident_that_asks_for_the_stop_does_not_wait_for_itsel
         asked.set()
 
     async with supervisor.running():
-        assert tenant.context is not None
+        assert tenant.residence is not None
         async with anyio.create_task_group() as group:
-            context_of(tenant.context).run(group.start_soon, ask)
+            tenant.residence.variables().run(group.start_soon, ask)
             with anyio.fail_after(1):
                 await asked.wait()
         tenant.end(None)
