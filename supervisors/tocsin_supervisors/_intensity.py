@@ -14,7 +14,7 @@ Three rules, any of which trips:
 
 from __future__ import annotations
 
-from collections import deque
+from bisect import bisect_right
 from typing import Any, Literal, final
 
 import attrs
@@ -105,8 +105,8 @@ class Exceeded:
 class RestartHistory:
     """The restarts that count against one `RestartIntensity`. Holds at most ``max_restarts + 1`` times."""
 
-    # Of restarts in the window, oldest first; made with the first one, as most children never need any.
-    _times: deque[float] | tuple[()] = attrs.field(default=(), init=False)
+    # Of restarts in the window, oldest first. No deque: an empty one takes 760 bytes, and most children need none.
+    _times: list[float] = attrs.field(factory=list[float], init=False)
     _consecutive: int = attrs.field(default=0, init=False)
 
     @property
@@ -120,10 +120,8 @@ class RestartHistory:
         *now* must not go backwards between calls. ``consecutive=False`` charges the window only. An attempt that trips
         is recorded as well: it was asked for.
         """
-        if not isinstance(self._times, deque):
-            self._times = deque()
         self._times.append(now)
-        self._forget(self._times, now - intensity.period, keep=intensity.max_restarts + 1)
+        self._forget(now - intensity.period, keep=intensity.max_restarts + 1)
         if consecutive:
             self._consecutive += 1
         if len(self._times) > intensity.max_restarts:
@@ -135,10 +133,7 @@ class RestartHistory:
 
     def forgive(self, count: int) -> None:
         """Take back the latest *count* charges of the window: they turned out to be parts of one failure."""
-        times = self._times
-        if isinstance(times, deque):
-            for _ in range(min(count, len(times))):
-                times.pop()
+        del self._times[max(0, len(self._times) - count) :]
 
     def restarts_within(self, period: float, now: float) -> int:
         """Return how many restarts are known in ``(now - period, now]``."""
@@ -154,11 +149,9 @@ class RestartHistory:
 
     def clear(self) -> None:
         """Forget everything, as after an operator has repaired the cause."""
-        self._times = ()
+        self._times.clear()
         self._consecutive = 0
 
-    @staticmethod
-    def _forget(times: deque[float], threshold: float, *, keep: int) -> None:
+    def _forget(self, threshold: float, *, keep: int) -> None:
         # More than the limit is more than the limit: one entry above it says all, so memory stays bounded in a storm.
-        while times and (times[0] <= threshold or len(times) > keep):
-            times.popleft()
+        del self._times[: max(bisect_right(self._times, threshold), len(self._times) - keep)]
