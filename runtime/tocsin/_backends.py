@@ -6,6 +6,7 @@ Each says why.
 from __future__ import annotations
 
 import sys
+from abc import ABC, abstractmethod
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Protocol, cast, final
 
@@ -77,8 +78,23 @@ class Sleeper(Protocol):
         """Wake it up. Idempotent, and without effect on a task that does not sleep."""
 
 
+class _Sleeper(ABC):
+    """What both have in common."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def sleep(self) -> Awaitable[object]:
+        """See `Sleeper`."""
+
+    async def sleep_until(self, due: float, now: float) -> None:
+        """See `Sleeper`."""
+        with anyio.move_on_after(max(0.0, due - now)):
+            await self.sleep()
+
+
 @final
-class AsyncioSleeper:
+class AsyncioSleeper(_Sleeper):
     """A future, each time."""
 
     __slots__ = ("_future", "_loop", "is_woken")
@@ -94,11 +110,6 @@ class AsyncioSleeper:
         self._future = future = self._loop.create_future()
         return future
 
-    async def sleep_until(self, due: float, now: float) -> None:
-        """See `Sleeper`."""
-        with anyio.move_on_after(max(0.0, due - now)):
-            await self.sleep()
-
     def wake(self) -> None:
         """See `Sleeper`."""
         self.is_woken = True
@@ -108,7 +119,7 @@ class AsyncioSleeper:
 
 
 @final
-class TrioSleeper:
+class TrioSleeper(_Sleeper):
     """A task out of trio's hands, until it is given back: exactly once, or the whole run breaks."""
 
     __slots__ = ("_lowlevel", "_task", "is_woken")
@@ -123,11 +134,6 @@ class TrioSleeper:
         self.is_woken = False
         self._task = self._lowlevel.current_task()
         return cast("Awaitable[object]", self._lowlevel.wait_task_rescheduled(self._abort))
-
-    async def sleep_until(self, due: float, now: float) -> None:
-        """See `Sleeper`."""
-        with anyio.move_on_after(max(0.0, due - now)):
-            await self.sleep()
 
     def wake(self) -> None:
         """See `Sleeper`."""

@@ -72,6 +72,9 @@ class PinnedServer(Server):
             actor.mailbox.overlook(self)
             self.handle = None  # it may hold us: a circle, left to the collector in each life
 
+    def goes_on(self) -> None:
+        """See `Watcher`: nobody counts on it meanwhile."""
+
     def is_awake(self) -> None:
         """See `Server`."""
         run = self.actor.run

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, final
 from tocsin_supervisors._children import Resident
 
 from ._context import current_server
+from ._driving import Sign
 from ._incarnation import handles_of, invoke_of
 from ._presence import Presence
 from ._server import Server
@@ -55,13 +56,6 @@ class Line(Protocol):
 
     def kick(self) -> None:
         """See to it that a worker looks soon."""
-
-
-@final
-class Sign:
-    """What a server tells its worker, by awaiting something that gives it to whoever runs the coroutine."""
-
-    __slots__ = ()
 
 
 def _giving(sign: Sign) -> Awaitable[None]:
@@ -257,8 +251,8 @@ class PooledServer(Server, Resident):
         """True while a life is up."""
         return self.residence is not None
 
-    def prepare(self) -> None:
-        """Make what a worker goes on with: before the first slice of a life, and after an attempt that was judged."""
+    def prepare(self) -> Coroutine[Any, Any, None]:
+        """Make and give what a worker goes on with: for the first slice of a life, and after an attempt was judged."""
         actor = self.actor
         assert self.residence is not None
         if self._variables is None:
@@ -271,6 +265,7 @@ class PooledServer(Server, Resident):
         self.step, self.send = self._variables.run, driven.send
         self.attention = True
         actor.mailbox.look_after(self)
+        return driven
 
     def judge(self, error: BaseException | None) -> None:
         """Judge what came out of the scope, and raise what ends the life."""

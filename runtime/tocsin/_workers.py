@@ -217,12 +217,18 @@ class Worker:
             self._is_hot = False
             self.line.hot -= 1
 
-    def is_held_up(self) -> None:
-        """A handler waits, and it with it: somebody else has to look at the line."""
+    def waits(self) -> None:
+        """See `Watcher`: a handler waits, and it with it, so somebody else has to look at the line."""
         self.cool()
         line = self.line
         if line.queue and not line.hot:
             line.kick()
+        assert self.server is not None
+        self.server.waits()
+
+    def goes_on(self) -> None:
+        """See `Watcher`."""
+        self.heat()
 
     def unpark(self) -> None:
         """There is something to do."""

@@ -554,6 +554,8 @@ class Watched:
     def waits(self) -> None:
         self.times += 1
 
+    def goes_on(self) -> None: ...
+
 
 def test_a_coroutine_that_is_driven_is_closed_with_its_driver() -> None:
     closed: list[bool] = []
