@@ -73,9 +73,7 @@ async def _own_task_cancelled() -> None:
 
 
 async def _own_nursery_cancelled() -> None:
-    nursery = trio.lowlevel.current_task().parent_nursery
-    assert nursery is not None
-    nursery.cancel_scope.cancel()
+    group_around().cancel_scope.cancel()
     await anyio.sleep(1)
 
 
@@ -98,3 +96,35 @@ async def cancelled_by(stranger: str) -> None:
     backend = sniffio.current_async_library()
     chosen = _STRANGERS[backend].get(stranger, _raised_by_hand)
     await chosen()
+
+
+# ── what a handler can reach on one backend only ──
+
+
+def skip_where_tasks_cannot_be_cancelled() -> None:
+    if sniffio.current_async_library() == "trio":
+        pytest.skip("tasks cannot be cancelled on trio, only scopes")
+
+
+def skip_where_no_group_can_be_reached() -> None:
+    if sniffio.current_async_library() == "asyncio":
+        pytest.skip("the group around a task cannot be reached on asyncio")
+
+
+def group_around() -> trio.Nursery:
+    """Reach for the group around the running task, which a handler has no business with."""
+    nursery = trio.lowlevel.current_task().parent_nursery
+    assert nursery is not None
+    return nursery
+
+
+def leave_behind(trace: list[str]) -> None:
+    """Leave a task in the group around this one that says in *trace* when it ends."""
+
+    async def stray() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            trace.append("stray ended")
+
+    group_around().start_soon(stray)

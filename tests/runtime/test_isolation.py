@@ -14,7 +14,20 @@ import pytest
 import sniffio
 import trio
 
-from tests.runtime.failing import EVERY_SECOND, ONCE, MakeBus, only_letter, outcome_of, publish_all, stop_now, until
+from tests.runtime.failing import (
+    EVERY_SECOND,
+    ONCE,
+    MakeBus,
+    group_around,
+    leave_behind,
+    only_letter,
+    outcome_of,
+    publish_all,
+    skip_where_no_group_can_be_reached,
+    skip_where_tasks_cannot_be_cancelled,
+    stop_now,
+    until,
+)
 from tests.runtime.helpers import Gated
 from tocsin import (
     DeadLettered,
@@ -77,8 +90,7 @@ async def test_a_handler_that_cancels_the_scope_around_it_is_cancelled_by_a_stra
 
 @pytest.mark.parametrize("concurrency", [1, 2])
 async def test_a_task_of_an_idle_actor_that_a_stranger_cancels_is_replaced(make_bus: MakeBus, concurrency: int) -> None:
-    if sniffio.current_async_library() == "trio":
-        pytest.skip("tasks cannot be cancelled on trio, only scopes")
+    skip_where_tasks_cannot_be_cancelled()
     bus = make_bus()
     tasks: list[asyncio.Task[Any]] = []
 
@@ -102,8 +114,7 @@ async def test_a_task_of_an_idle_actor_that_a_stranger_cancels_is_replaced(make_
 async def test_a_third_party_that_cancels_a_running_handler_costs_one_attempt(
     make_bus: MakeBus, concurrency: int
 ) -> None:
-    if sniffio.current_async_library() == "trio":
-        pytest.skip("tasks cannot be cancelled on trio, only scopes")
+    skip_where_tasks_cannot_be_cancelled()
     bus = make_bus()
     tasks: list[asyncio.Task[Any]] = []
     attempts: list[int] = []
@@ -128,22 +139,13 @@ async def test_a_third_party_that_cancels_a_running_handler_costs_one_attempt(
 
 
 async def test_a_task_started_in_the_cell_of_an_actor_ends_with_it(make_bus: MakeBus) -> None:
-    if sniffio.current_async_library() == "asyncio":
-        pytest.skip("the group around a task cannot be reached on asyncio")
+    skip_where_no_group_can_be_reached()
     bus = make_bus()
     trace: list[str] = []
 
-    async def stray() -> None:
-        try:
-            await trio.sleep_forever()
-        finally:
-            trace.append("stray ended")
-
     @bus.subscriber(str, name="subject")
     async def subject(text: str) -> None:
-        nursery = trio.lowlevel.current_task().parent_nursery
-        assert nursery is not None
-        nursery.start_soon(stray)
+        leave_behind(trace)
 
     neighbour = Gated(is_open=True)
     bus.subscribe(neighbour, int, name="neighbour")
@@ -155,8 +157,7 @@ async def test_a_task_started_in_the_cell_of_an_actor_ends_with_it(make_bus: Mak
 
 
 async def test_a_task_started_in_the_cell_of_an_actor_that_fails_crashes_that_actor_alone(make_bus: MakeBus) -> None:
-    if sniffio.current_async_library() == "asyncio":
-        pytest.skip("the group around a task cannot be reached on asyncio")
+    skip_where_no_group_can_be_reached()
     bus = make_bus()
 
     async def stray() -> None:
@@ -164,10 +165,8 @@ async def test_a_task_started_in_the_cell_of_an_actor_that_fails_crashes_that_ac
 
     @bus.subscriber(str, name="subject", retry=ONCE)
     async def subject(text: str) -> None:
-        nursery = trio.lowlevel.current_task().parent_nursery
-        assert nursery is not None
         if text == "bad":
-            nursery.start_soon(stray)
+            group_around().start_soon(stray)
             await trio.sleep(1.0)
 
     neighbour = Gated(is_open=True)

@@ -11,10 +11,21 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-import sniffio
 import trio
 
-from tests.runtime.failing import EVERY_SECOND, ONCE, MakeBus, outcome_of, publish_all, stop_now, until
+from tests.runtime.failing import (
+    EVERY_SECOND,
+    ONCE,
+    MakeBus,
+    group_around,
+    leave_behind,
+    outcome_of,
+    publish_all,
+    skip_where_no_group_can_be_reached,
+    skip_where_tasks_cannot_be_cancelled,
+    stop_now,
+    until,
+)
 from tests.runtime.helpers import Gated, quiet
 from tocsin import Delivery, EventBus, FinishActor, Handled, RestartPolicy, RetryPolicy, handles
 
@@ -23,16 +34,6 @@ MANY = 300  # more than the workers that are kept
 
 def count_tasks() -> int:
     return len(anyio.get_running_tasks())
-
-
-def nurse() -> trio.Nursery:
-    nursery = trio.lowlevel.current_task().parent_nursery
-    assert nursery is not None
-    return nursery
-
-
-def on_trio() -> bool:
-    return sniffio.current_async_library() == "trio"
 
 
 def task_here() -> asyncio.Task[Any]:
@@ -176,8 +177,7 @@ async def test_a_scope_left_open_does_not_cancel_another_actor(make_bus: MakeBus
 
 
 async def test_a_cancellation_that_a_handler_has_swallowed_is_not_another_actors(make_bus: MakeBus) -> None:
-    if on_trio():
-        pytest.skip("tasks cannot be cancelled on trio, only scopes")
+    skip_where_tasks_cannot_be_cancelled()
     bus = make_bus()
     tasks: list[asyncio.Task[Any]] = []
     cancelling: list[int] = []
@@ -207,8 +207,7 @@ async def test_a_cancellation_that_a_handler_has_swallowed_is_not_another_actors
 async def test_a_task_left_in_the_group_of_a_worker_that_fails_while_the_actor_is_idle_crashes_it(
     make_bus: MakeBus,
 ) -> None:
-    if not on_trio():
-        pytest.skip("the group around a task cannot be reached on asyncio")
+    skip_where_no_group_can_be_reached()
     bus = make_bus()
 
     async def stray() -> None:
@@ -218,7 +217,7 @@ async def test_a_task_left_in_the_group_of_a_worker_that_fails_while_the_actor_i
     @bus.subscriber(str, name="subject")
     async def subject(text: str) -> None:
         if text == "bad":
-            nurse().start_soon(stray)
+            group_around().start_soon(stray)
 
     neighbour = Gated(is_open=True)
     bus.subscribe(neighbour, int, name="neighbour")
@@ -231,8 +230,7 @@ async def test_a_task_left_in_the_group_of_a_worker_that_fails_while_the_actor_i
 
 
 async def test_an_actor_tied_to_its_worker_goes_on_being_served_in_slices(make_bus: MakeBus) -> None:
-    if not on_trio():
-        pytest.skip("the group around a task cannot be reached on asyncio")
+    skip_where_no_group_can_be_reached()
     bus = make_bus()
     numbers: list[int] = []
 
@@ -240,7 +238,7 @@ async def test_an_actor_tied_to_its_worker_goes_on_being_served_in_slices(make_b
     async def subject(number: int) -> None:
         numbers.append(number)
         if not number:
-            nurse().start_soon(trio.sleep_forever)
+            group_around().start_soon(trio.sleep_forever)
 
     async with bus.running():
         turns = 0
@@ -254,22 +252,15 @@ async def test_an_actor_tied_to_its_worker_goes_on_being_served_in_slices(make_b
 
 
 async def test_an_actor_tied_to_its_worker_may_finish(make_bus: MakeBus) -> None:
-    if not on_trio():
-        pytest.skip("the group around a task cannot be reached on asyncio")
+    skip_where_no_group_can_be_reached()
     bus = make_bus()
     trace: list[str] = []
-
-    async def stray() -> None:
-        try:
-            await trio.sleep_forever()
-        finally:
-            trace.append("stray ended")
 
     @bus.subscriber(str, name="subject", restart=RestartPolicy.TRANSIENT)
     async def subject(text: str) -> None:
         if text == "last":
             raise FinishActor
-        nurse().start_soon(stray)
+        leave_behind(trace)
 
     async with bus.running():
         await publish_all(bus, "first", "last")
@@ -278,20 +269,13 @@ async def test_an_actor_tied_to_its_worker_may_finish(make_bus: MakeBus) -> None
 
 
 async def test_an_actor_that_finishes_with_a_task_left_behind_takes_that_with_it(make_bus: MakeBus) -> None:
-    if not on_trio():
-        pytest.skip("the group around a task cannot be reached on asyncio")
+    skip_where_no_group_can_be_reached()
     bus, neighbour = make_bus(), Gated(is_open=True)
     trace: list[str] = []
 
-    async def stray() -> None:
-        try:
-            await trio.sleep_forever()
-        finally:
-            trace.append("stray ended")
-
     @bus.subscriber(str, name="subject", restart=RestartPolicy.TRANSIENT)
     async def subject(text: str) -> None:
-        nurse().start_soon(stray)
+        leave_behind(trace)
         await trio.lowlevel.checkpoint()
         raise FinishActor
 
@@ -307,23 +291,16 @@ async def test_an_actor_that_finishes_with_a_task_left_behind_takes_that_with_it
 async def test_a_task_left_behind_by_an_attempt_that_times_out_stays_until_the_actor_ends(
     make_bus: MakeBus, grace_period: float
 ) -> None:
-    if not on_trio():
-        pytest.skip("the group around a task cannot be reached on asyncio")
+    skip_where_no_group_can_be_reached()
     bus, neighbour = make_bus(), Gated(is_open=True)
     trace: list[str] = []
-
-    async def stray() -> None:
-        try:
-            await trio.sleep_forever()
-        finally:
-            trace.append("stray ended")
 
     options: Any = {"timeout": 1.0, "retry": RetryPolicy(backoff=EVERY_SECOND), "grace_period": grace_period}
 
     @bus.subscriber(str, name="subject", **options)
     async def subject(text: str, delivery: Delivery[str]) -> None:
         if delivery.attempt == 1:
-            nurse().start_soon(stray)
+            leave_behind(trace)
             await trio.sleep_forever()
 
     bus.subscribe(neighbour, int, name="neighbour")
@@ -339,8 +316,7 @@ async def test_a_task_left_behind_by_an_attempt_that_times_out_stays_until_the_a
 async def test_a_handler_that_swallows_a_cancellation_and_then_times_out_is_attempted_again_in_a_clean_task(
     make_bus: MakeBus,
 ) -> None:
-    if on_trio():
-        pytest.skip("tasks cannot be cancelled on trio, only scopes")
+    skip_where_tasks_cannot_be_cancelled()
     bus = make_bus()
     cancelling: list[int] = []
 
@@ -363,8 +339,7 @@ async def test_a_handler_that_swallows_a_cancellation_and_then_times_out_is_atte
 
 
 async def test_when_a_stranger_cancels_an_idle_worker_it_is_who_was_served_last_that_crashes(make_bus: MakeBus) -> None:
-    if on_trio():
-        pytest.skip("tasks cannot be cancelled on trio, only scopes")
+    skip_where_tasks_cannot_be_cancelled()
     bus = make_bus()
     tasks: list[asyncio.Task[Any]] = []
 
@@ -389,8 +364,7 @@ async def test_when_a_stranger_cancels_an_idle_worker_it_is_who_was_served_last_
 async def test_a_worker_cancelled_in_the_step_in_which_it_is_woken_leaves_its_work_to_another(
     make_bus: MakeBus,
 ) -> None:
-    if on_trio():
-        pytest.skip("tasks cannot be cancelled on trio, only scopes")
+    skip_where_tasks_cannot_be_cancelled()
     bus = make_bus()
     tasks: list[asyncio.Task[Any]] = []
 
@@ -407,8 +381,7 @@ async def test_a_worker_cancelled_in_the_step_in_which_it_is_woken_leaves_its_wo
 
 
 async def test_a_stranger_who_cancels_the_pool_itself_ends_no_service(make_bus: MakeBus) -> None:
-    if on_trio():
-        pytest.skip("tasks cannot be cancelled on trio, only scopes")
+    skip_where_tasks_cannot_be_cancelled()
     bus, handler = make_bus(), Gated(is_open=True)
     bus.subscribe(handler, str, name="subject")
     async with bus.running():

@@ -8,9 +8,15 @@ from typing import Any
 
 import anyio
 import pytest
-import sniffio
 
-from tests.runtime.failing import EVERY_SECOND, ONCE, MakeBus, only_letter, outcome_of
+from tests.runtime.failing import (
+    EVERY_SECOND,
+    ONCE,
+    MakeBus,
+    only_letter,
+    outcome_of,
+    skip_where_tasks_cannot_be_cancelled,
+)
 from tests.runtime.helpers import Gated
 from tocsin import DeadLettered, DeadLetterReason, Delivery, Handled, RetryPolicy
 
@@ -128,8 +134,7 @@ async def test_without_a_limit_the_deadline_is_never(make_bus: MakeBus) -> None:
 
 
 async def test_the_time_limit_holds_although_a_stranger_cancelled_whoever_watches_over_it(make_bus: MakeBus) -> None:
-    if sniffio.current_async_library() == "trio":
-        pytest.skip("tasks cannot be cancelled on trio, only scopes")
+    skip_where_tasks_cannot_be_cancelled()
     bus = make_bus()
 
     @bus.subscriber(str, name="subject", timeout=7.0, retry=ONCE)
