@@ -17,49 +17,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, final
 
 from ._backends import sleepers
-from ._delivery import plain_delivery
+from ._contents import NO_PUBLISHERS, NO_RETRIES, Contents
 from ._envelope import NORMAL
-from ._gate import NO_LANE, Gate
-from ._keys import KeyOrder
 from ._lanes import Lanes
-from ._receipt import Receipt, note_pending, queued_at
+from ._receipt import Receipt
 from ._retry_queue import RetryQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator
+    from collections.abc import Callable, Hashable
 
     from ._backends import Sleeper
     from ._delivery import AnyDelivery, Entry
     from ._waiting import WaitingPublisher
 
-_NO_RETRIES: RetryQueue[AnyDelivery] = RetryQueue()
-_NO_LATEST: dict[Hashable, AnyDelivery] = {}
-_NO_KEYS = KeyOrder(Lanes())
-_NO_PUBLISHERS: Lanes[tuple[AnyDelivery, WaitingPublisher]] = Lanes()
+_NO_LATEST: dict[Hashable, AnyDelivery] = {}  # of all mailboxes that do not coalesce
 
 
 @final
-class Mailbox(Gate):
-    """See the module. `capacity` bounds queued deliveries and waiting retries together, not those in flight.
+class Mailbox(Contents):
+    """See the module."""
 
-    *name*: whose it is. *plain*: whether publishers may use the fast way.
-    """
-
-    __slots__ = (
-        "_coalescing",
-        "_is_shut",
-        "_keyed",
-        "_keys",
-        "_lanes",
-        "_latest",
-        "_name",
-        "_now",
-        "_plain",
-        "_publishers",
-        "_retries",
-        "_strict",
-        "capacity",
-    )
+    __slots__ = ("_coalescing", "_keyed", "_latest")
 
     def __init__(
         self,
@@ -72,119 +50,11 @@ class Mailbox(Gate):
         name: str = "",
         plain: bool = False,
     ) -> None:
-        self.capacity: int = capacity
-        super().__init__()
-        self._name = name
-        self._plain = plain
-        self._is_shut = True
+        super().__init__(capacity, keyed=keyed, strict=strict, now=now, name=name, plain=plain)
         self._keyed = keyed
-        self._strict = strict
         self._coalescing = coalescing
-        self._now = now
-        self._lanes: Lanes[Entry] = Lanes()
-        # What most mailboxes never need is the same for all of them, and empty, until one does.
-        self._retries: RetryQueue[AnyDelivery] = _NO_RETRIES
         # Coalescing: key → the queued one that a newer replaces.
         self._latest: dict[Hashable, AnyDelivery] = {} if coalescing else _NO_LATEST
-        self._keys = KeyOrder(self._lanes) if keyed else _NO_KEYS
-        self._publishers: Lanes[tuple[AnyDelivery, WaitingPublisher]] = _NO_PUBLISHERS
-
-    # ── how full it is ──
-
-    @property
-    def queued(self) -> int:
-        """Deliveries ready to be taken, or held for their key."""
-        return len(self._lanes) + self._keys.held_count
-
-    @property
-    def waiting_retry(self) -> int:
-        """Deliveries that wait for the time of their next attempt."""
-        return len(self._retries)
-
-    @property
-    def blocked_publishers(self) -> int:
-        """Publishers that wait for room."""
-        return len(self._publishers)
-
-    @property
-    def is_empty(self) -> bool:
-        """True if there is nothing in it, whether ready or not."""
-        return not (self._lanes or self._retries or self._keys.held_count)
-
-    @property
-    def has_room(self) -> bool:
-        """True while one more delivery fits."""
-        return len(self._lanes) + self._keys.held_count + len(self._retries) < self.capacity
-
-    def __iter__(self) -> Iterator[AnyDelivery]:
-        """Iterate over everything in it: queued ones in serving order, then held ones, then waiting retries."""
-        self._unfold()
-        for entry in self._lanes:
-            assert type(entry) is not Receipt
-            yield entry
-        yield from self._keys
-        yield from self._retries
-
-    def questions(self) -> list[AnyDelivery]:
-        """Give the deliveries in it for whose answer somebody waits."""
-        lanes = [entry for entry in self._lanes if type(entry) is not Receipt]
-        return [each for each in (*lanes, *self._keys, *self._retries) if each.question is not None]
-
-    def oldest(self) -> float | None:
-        """Give when what waits longest was put in, or None."""
-        heads = [queued_at(each) if type(each) is Receipt else each.queued_at for each in self._lanes.heads()]
-        return min((*heads, *(each.queued_at for each in (*self._keys, *self._retries))), default=None)
-
-    # ── the fast way ──
-
-    def gauge(self) -> None:
-        """Say anew how far `lane` may be filled by publishers themselves: after every change but of the lane."""
-        if self.lane is NO_LANE and self._lanes.normal is not None:
-            self.lead_to(self._lanes.normal)
-        if self._is_shut or self._publishers or self._lanes.others or self.lane is NO_LANE:
-            self.set_room(0, is_simple=False)
-            return
-        if not self.lane:
-            self._lanes.touched()
-        self.set_room(self.capacity - len(self._retries), is_simple=not self._retries)
-
-    def open(self) -> None:
-        """Let publishers use the fast way, if they may at all."""
-        self._is_shut = not self._plain
-        self.gauge()
-
-    def shut(self) -> None:
-        """Let nobody in the fast way any more."""
-        self._is_shut = True
-        self.gauge()
-
-    def is_simple_now(self) -> bool:
-        """Tell whether there is nothing to do now but to take from `lane`, although retries wait."""
-        due = self._retries.next_due()
-        return self.room > 0 and not self._strict and due is not None and due > self._now()
-
-    def deliver(self, receipt: Receipt) -> AnyDelivery:
-        """Make the delivery of a receipt that was taken from `lane`."""
-        return self._made(receipt)
-
-    def _unfold(self) -> None:
-        """Make a delivery of each receipt in the lanes, so that each can be found and taken out by itself."""
-        if any(type(entry) is Receipt for entry in self.lane):
-            entries = [self._made(each, is_known=True) if type(each) is Receipt else each for each in self.lane]
-            self.lane.clear()
-            self.lane.extend(entries)
-
-    def _made(self, receipt: Receipt, *, is_known: bool = False) -> AnyDelivery:
-        delivery = plain_delivery(receipt, self._name)
-        if is_known:
-            self._is_known(delivery)
-        return delivery
-
-    def _is_known(self, delivery: AnyDelivery) -> None:
-        """It is not in the hands of whoever took it from its lane any more: its outcome will be told, whichever."""
-        if delivery.plain:
-            delivery.plain = False
-            note_pending(delivery.receipt, self._name)
 
     # ── putting in ──
 
@@ -223,7 +93,7 @@ class Mailbox(Gate):
             self._free_key(delivery)
         if self._coalescing:
             self._latest[delivery.key] = delivery
-        if self._retries is _NO_RETRIES:
+        if self._retries is NO_RETRIES:
             self._retries = RetryQueue()
         self._retries.push(delivery, due)
         self._changed()
@@ -342,7 +212,7 @@ class Mailbox(Gate):
 
     def block(self, delivery: AnyDelivery, publisher: WaitingPublisher) -> None:
         """Register a publisher that waits for room, behind those of its priority."""
-        if self._publishers is _NO_PUBLISHERS:
+        if self._publishers is NO_PUBLISHERS:
             self._publishers = Lanes()
         self._publishers.append((delivery, publisher), delivery.priority)
         self._changed()  # whoever takes from the lane must let them in at once
