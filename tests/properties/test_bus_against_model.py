@@ -545,6 +545,7 @@ def conform(program: Program) -> None:
     anyio.run(Runner(program).run, backend=program.backend, backend_options=options)
 
 
+@pytest.mark.timeout(600)  # hundreds of programs: minutes on a slow machine; a hang would be found by virtual time
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_at_rest_the_bus_is_what_the_model_says(backend: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, logger="tocsin")  # thousands of dead letters are nothing to tell of
