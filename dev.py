@@ -6,6 +6,7 @@
     python3 dev.py test ARGUMENTS      run pytest with these arguments, without coverage
     python3 dev.py test --fast [...]   the tier to run before a commit: few examples, no slow tests
     python3 dev.py test --dev [...]    in Python's development mode (-X dev -W error, in the processes it starts too)
+    python3 dev.py soak ARGUMENTS      run the long tests alone; --seeds N: so many seeds in each simulation
     python3 dev.py lint                run every static check
     python3 dev.py bench [options]     run the benchmarks
 
@@ -203,7 +204,7 @@ def pytest_arguments(arguments: list[str]) -> list[str]:
     tiers = {"--fast", "--dev"}.intersection(arguments)
     if not tiers:
         return arguments or COVERAGE
-    selection = ["-m", "not slow"] if "--fast" in tiers else []
+    selection = ["-m", "not slow and not soak"] if "--fast" in tiers else []
     return [*PARALLEL, *selection, *(argument for argument in arguments if argument not in tiers)]
 
 
@@ -217,6 +218,21 @@ def test(arguments: list[str]) -> NoReturn:
         # Not as options of the interpreter: those who run the tests in parallel do not hand them on.
         variables |= {"PYTHONDEVMODE": "1", "PYTHONWARNINGS": "error"}
     become(module("pytest", *pytest_arguments(arguments)), variables)
+
+
+def soak(arguments: list[str]) -> NoReturn:
+    prepare("test")
+    os.chdir(ROOT)
+    variables = environment()
+    if "--seeds" in arguments:
+        place = arguments.index("--seeds")
+        seeds = arguments[place + 1 : place + 2]
+        if not (seeds and seeds[0].isdecimal()):
+            sys.exit("dev.py soak: --seeds needs a number behind it, how many seeds each simulation is to try")
+        variables["TOCSIN_SEEDS"] = seeds[0]
+        arguments = arguments[:place] + arguments[place + 2 :]
+    # Each test may take hours: who soaks looks at the clock.
+    become(module("pytest", *PARALLEL, "-m", "slow or soak", "-o", "timeout=0", *arguments), variables)
 
 
 def bench(arguments: list[str]) -> NoReturn:
@@ -257,7 +273,7 @@ def say(text: str) -> None:
     print(f"dev.py: {text}", file=sys.stderr, flush=True)
 
 
-TASKS = {"demo": demo, "test": test, "lint": lint, "bench": bench}
+TASKS = {"demo": demo, "test": test, "soak": soak, "lint": lint, "bench": bench}
 
 
 def main(arguments: list[str]) -> NoReturn:

@@ -335,7 +335,7 @@ def test_promises_hold_after_a_cancellation_at_any_step(
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("seed", range(2, 5))
+@pytest.mark.parametrize("seed", [2, *(pytest.param(seed, marks=pytest.mark.soak) for seed in (3, 4))])
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize(("backend", "mode"), MODES)
 def test_promises_hold_after_a_cancellation_at_every_step(
