@@ -221,18 +221,24 @@ def test(arguments: list[str]) -> NoReturn:
 
 
 def soak(arguments: list[str]) -> NoReturn:
+    rest, seeds = soak_arguments(arguments)
     prepare("test")
     os.chdir(ROOT)
-    variables = environment()
+    become(module("pytest", *rest), environment() | seeds)
+
+
+def soak_arguments(arguments: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Turn the arguments of `dev.py soak` into pytest's, and what the simulations find in the environment."""
+    seeds: dict[str, str] = {}
     if "--seeds" in arguments:
         place = arguments.index("--seeds")
-        seeds = arguments[place + 1 : place + 2]
-        if not (seeds and seeds[0].isdecimal()):
-            sys.exit("dev.py soak: --seeds needs a number behind it, how many seeds each simulation is to try")
-        variables["TOCSIN_SEEDS"] = seeds[0]
+        number = arguments[place + 1] if place + 1 < len(arguments) else ""
+        if not number.isdecimal():
+            sys.exit(f"dev.py soak: --seeds {number}: must be how many seeds each simulation is to try, such as 10000")
+        seeds["TOCSIN_SEEDS"] = number
         arguments = arguments[:place] + arguments[place + 2 :]
     # Each test may take hours: who soaks looks at the clock.
-    become(module("pytest", *PARALLEL, "-m", "slow or soak", "-o", "timeout=0", *arguments), variables)
+    return [*PARALLEL, "-m", "slow or soak", "-o", "timeout=0", *arguments], seeds
 
 
 def bench(arguments: list[str]) -> NoReturn:

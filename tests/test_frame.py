@@ -73,12 +73,31 @@ def test_pytest_gets_the_coverage_gate_only_for_the_whole_suite(dev: ModuleType)
 
 
 def test_the_fast_tier_leaves_out_slow_tests_and_keeps_other_arguments(dev: ModuleType) -> None:
-    assert dev.pytest_arguments(["-x", "--fast"]) == [*dev.PARALLEL, "-m", "not slow", "-x"]
+    assert dev.pytest_arguments(["-x", "--fast"]) == [*dev.PARALLEL, "-m", "not slow and not soak", "-x"]
+
+
+def test_the_long_tests_have_all_the_time_they_want(dev: ModuleType) -> None:
+    arguments, environment = dev.soak_arguments(["-x"])
+    assert arguments == [*dev.PARALLEL, "-m", "slow or soak", "-o", "timeout=0", "-x"]
+    assert environment == {}
+
+
+def test_the_long_tests_try_as_many_seeds_as_asked_for(dev: ModuleType) -> None:
+    arguments, environment = dev.soak_arguments(["--seeds", "500", "tests/testing"])
+    assert arguments[-1] == "tests/testing"
+    assert "--seeds" not in arguments
+    assert environment == {"TOCSIN_SEEDS": "500"}
+
+
+@pytest.mark.parametrize("arguments", [["--seeds"], ["--seeds", "many"]])
+def test_seeds_that_are_no_number_are_refused(dev: ModuleType, arguments: list[str]) -> None:
+    with pytest.raises(SystemExit, match="must be how many seeds"):
+        dev.soak_arguments(arguments)
 
 
 def test_the_development_mode_runs_all_tests_in_parallel_and_without_coverage(dev: ModuleType) -> None:
     assert dev.pytest_arguments(["--dev", "-x"]) == [*dev.PARALLEL, "-x"]
-    assert dev.pytest_arguments(["--dev", "--fast"]) == [*dev.PARALLEL, "-m", "not slow"]
+    assert dev.pytest_arguments(["--dev", "--fast"]) == [*dev.PARALLEL, "-m", "not slow and not soak"]
 
 
 def test_a_task_finds_the_checkout_first_and_no_foreign_python_home(
@@ -94,7 +113,7 @@ def test_an_unknown_task_is_refused_with_the_known_ones() -> None:
     done = subprocess.run([sys.executable, ROOT / "dev.py", "brew"], capture_output=True, text=True)
     assert done.returncode == 1
     assert "'brew'" in done.stderr
-    assert "demo, test, lint, bench" in done.stderr
+    assert "demo, test, soak, lint, bench" in done.stderr
 
 
 def test_a_directory_that_is_no_environment_is_never_removed(tmp_path: Path) -> None:
