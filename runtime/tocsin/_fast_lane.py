@@ -29,7 +29,10 @@ async def serve_lane(server: Server, mailbox: Mailbox) -> None:
     assert handle is not None
     sleeper, lane = server.sleeper, mailbox.lane
     take = lane.popleft
-    left, handled = server.left, server.handled
+    handled = server.handled
+    # While a retry waits, it may be due after each delivery: only one is handled then, and the rest of the slice kept.
+    rest = 0 if mailbox.is_simple else server.left - 1
+    left = server.left - rest
     receipt: Entry | None
     while True:
         while lane:
@@ -38,7 +41,7 @@ async def serve_lane(server: Server, mailbox: Mailbox) -> None:
             if type(receipt) is not Receipt:
                 server.entry = None
                 lane.appendleft(receipt)
-                server.left = left
+                server.left = left + rest
                 return
             left -= 1
             error = answer = None
@@ -47,7 +50,7 @@ async def serve_lane(server: Server, mailbox: Mailbox) -> None:
             except Exception as raised:  # judged outside of this block; what is no Exception ends more than the handler
                 error = raised
             if server.attention or answer is not None or error is not None:
-                server.left = left
+                server.left = left + rest
                 server.ended(answer, error)
                 return
             # Handled. Nobody looks between here and the next handler, so this may come in any order, but all of it.
@@ -64,7 +67,9 @@ async def serve_lane(server: Server, mailbox: Mailbox) -> None:
         server.entry = None
         receipt = None  # it must not live as long as the sleep
         mailbox.was_served = True
-        server.left = left
+        server.left = left + rest
+        if rest:
+            return
         if left <= 0:
             await server.let_others()
         elif mailbox.is_simple:

@@ -10,7 +10,7 @@ from typing import NoReturn
 import anyio
 import pytest
 
-from tests.runtime.failing import EVERY_SECOND, MakeBus, only_letter, outcome_of, until
+from tests.runtime.failing import EVERY_SECOND, MakeBus, only_letter, outcome_of, publish_all, until
 from tests.runtime.helpers import Note
 from tocsin import (
     Backoff,
@@ -99,7 +99,9 @@ async def test_under_strict_order_a_waiting_retry_holds_back_the_others(make_bus
     assert order == ["bad 1", "bad 2", "bad 3", "good 1"]
 
 
-async def test_under_strict_order_a_more_urgent_one_does_not_overtake_a_waiting_retry(make_bus: MakeBus) -> None:
+async def test_fault_F6_under_strict_order_a_more_urgent_one_does_not_overtake_a_waiting_retry(
+    make_bus: MakeBus,
+) -> None:
     bus = make_bus()
     order: list[str] = []
 
@@ -308,3 +310,18 @@ async def test_a_replay_that_fails_again_carries_the_history_on(make_bus: MakeBu
     assert second.id != first.id
     assert (second.event_id, second.attempts) == (first.event_id, 2)
     assert second.first_failed_at >= first.first_failed_at
+
+
+async def test_a_retry_that_is_due_goes_before_what_waits(make_bus: MakeBus) -> None:
+    bus, started = make_bus(), list[int]()
+
+    @bus.subscriber(int, retry=RetryPolicy(2, Backoff(1.5, 1.5, jitter=0.0)))
+    async def handle(number: int) -> None:
+        started.append(number)
+        if started == [0, 1]:
+            raise ConnectionError
+        await anyio.sleep(1)
+
+    async with bus.running():
+        await publish_all(bus, 0, 1, 2, 3, 4, 5)
+    assert started == [0, 1, 2, 3, 1, 4, 5]
