@@ -222,7 +222,7 @@ class Publisher:
         """Let events of the class *kind* go the fast way from now on, if that would do all that is to be done."""
         is_open = self._run.phase is Phase.RUNNING and topic is None and bool(actors)
         if is_open and is_safe_key(kind) and kind not in self.routes and all(actor.is_plain for actor in actors):
-            self._run.routes.remember(kind, actors)
+            self._run.routes.remember(kind, actors, self._run.router.most_routes)
 
     def matching(self, envelope: Envelope[Any]) -> list[Actor]:
         """Give the actors that *envelope* would go to, for those who want to know before they act."""

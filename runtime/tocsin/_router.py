@@ -18,7 +18,9 @@ from tocsin_supervisors._text import safe_repr
 
 from ._topics import TopicPatterns, check_topic
 
-MAX_ROUTES = 4096  # classes made on the fly and topics with identifiers in them must not fill the memory
+# Beside one for each class that somebody has asked for, which is kept by its subscription anyway: classes made on the
+# fly and topics with identifiers in them must not fill the memory.
+MAX_ROUTES = 4096
 
 NOBODY: frozenset[int] = frozenset()
 
@@ -64,7 +66,7 @@ class Router(Generic[S]):
         self.routes: dict[object, tuple[S, ...]] = {}
         """Class, or (class, topic) → entries: for a first look. What is missing here is found by `route`."""
         self.clearings: int = 0
-        """How often there were more than `MAX_ROUTES` different routes, so that remembering began anew."""
+        """How often there were more than `most_routes` different routes, so that remembering began anew."""
 
     def add(self, entry: S) -> None:
         """Add *entry*, last in order. Raise ValueError if it is in here, `InvalidTopic` for a pattern that is none."""
@@ -112,6 +114,11 @@ class Router(Generic[S]):
             self._remember(key, found)
         return found
 
+    @property
+    def most_routes(self) -> int:
+        """How many routes are remembered at most."""
+        return MAX_ROUTES + len(self._by_type)
+
     def __len__(self) -> int:
         return len(self._entries)
 
@@ -139,7 +146,7 @@ class Router(Generic[S]):
                 self._by_type.pop(id(kind), None)
 
     def _remember(self, key: object, found: tuple[S, ...]) -> None:
-        if len(self.routes) >= MAX_ROUTES:
+        if len(self.routes) >= self.most_routes:
             self.routes.clear()
             self.clearings += 1
         self.routes[key] = found

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from ._actor import Actor
     from ._mailbox import Mailbox
 
-MAX_ROUTES = 4096  # as in the router: classes made on the fly must not fill the memory
-
-
 @final
 class Route:
     """Whose mailboxes events of one class go to, and how many have gone there."""
@@ -46,9 +43,9 @@ class Routes:
         self._published = 0
         self.known: dict[type, Route] = {}
 
-    def remember(self, kind: type, actors: Sequence[Actor]) -> None:
-        """Let events of the class *kind* go to *actors* the fast way."""
-        if len(self.known) >= MAX_ROUTES:
+    def remember(self, kind: type, actors: Sequence[Actor], most: int) -> None:
+        """Let events of the class *kind* go to *actors* the fast way; there are *most* such classes at a time."""
+        if len(self.known) >= most:
             self.clear()
         route = self.known[kind] = Route(actors, self._base)
         self._all.add(route)

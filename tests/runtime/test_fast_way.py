@@ -39,7 +39,7 @@ from tocsin import (
 from tocsin._actor import Actor
 from tocsin._backends import NextTurn
 from tocsin._driving import drive
-from tocsin._routes import MAX_ROUTES, Routes
+from tocsin._routes import Routes
 
 
 class Plain:
@@ -223,8 +223,8 @@ async def test_routes_that_are_forgotten_take_no_count_with_them(make_bus: MakeB
 def test_there_is_a_limit_to_the_routes_that_are_remembered() -> None:
     routes = Routes(0)
     nobody: list[Actor] = []
-    for number in range(MAX_ROUTES + 1):
-        routes.remember(type(f"Event{number}", (), {}), nobody)
+    for number in range(101):
+        routes.remember(type(f"Event{number}", (), {}), nobody, 100)
     assert len(routes.known) == 1
 
 

@@ -234,7 +234,15 @@ def test_the_memory_for_routes_is_bounded_and_its_clearings_are_counted() -> Non
     assert router.clearings == 2
 
 
-def test_classes_made_on_the_fly_do_not_stay_for_ever() -> None:
+def test_the_memory_for_routes_has_room_for_every_class_that_was_asked_for() -> None:
+    classes = [type(f"Event{number}", (), {}) for number in range(MAX_ROUTES + 100)]
+    router = router_with(*(Entry((kind,), ()) for kind in classes))
+    for kind in classes:
+        router.route(kind, None)
+    assert (router.clearings, len(router.routes)) == (0, len(classes))
+
+
+def test_fault_H5_classes_made_on_the_fly_do_not_stay_for_ever() -> None:
     router = router_with(Entry((Base,)))
     made = [weakref.ref(type("Dynamic", (Base,), {})) for _ in range(3)]
     for reference in made:
@@ -287,7 +295,7 @@ def test_the_true_base_classes_count_whatever_a_metaclass_says() -> None:
     assert router_with(entry).route(Hostile, None) == (entry,)
 
 
-def test_an_event_whose_class_lies_about_itself_is_routed_by_its_type() -> None:
+def test_fault_H4_an_event_whose_class_lies_about_itself_is_routed_by_its_type() -> None:
     class Pretender(Left):
         @property
         def __class__(self) -> Any:
