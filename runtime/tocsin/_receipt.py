@@ -211,7 +211,8 @@ def envelope_of(receipt: Receipt) -> Envelope[Any]:
     if more.envelope is None:
         wall, latest, _ = receipt._moment
         serial = route_of(receipt).base + receipt._serial
-        more.envelope = Envelope[Any].of_publish(receipt._event, (wall, latest), serial)
+        # Without the parameter, see `Undertaker.bury`.
+        more.envelope = Envelope.of_publish(receipt._event, (wall, latest), serial)
     return more.envelope
 
 

@@ -137,7 +137,7 @@ def sort_leaves(exc: BaseException, cancelled: type[BaseException]) -> Leaves:
     ordinary: list[Exception] = []
     fatal: list[BaseException] = []
     count = 0
-    for leaf in leaves_of(exc):
+    for leaf in leaves_of(exc) if grouped else (exc,):
         if _is(leaf, cancelled) or matches(leaf, STRAY_CANCELLATIONS):
             count += 1
         elif _is(leaf, Exception):
@@ -146,7 +146,7 @@ def sort_leaves(exc: BaseException, cancelled: type[BaseException]) -> Leaves:
             ordinary.append(_as_crash(leaf))
         else:
             fatal.append(leaf)
-    return Leaves(tuple(ordinary), tuple(fatal), count, _too_deep(exc))
+    return Leaves(tuple(ordinary), tuple(fatal), count, grouped and _too_deep(exc))
 
 
 def leaves_of(
@@ -240,7 +240,7 @@ def _as_crash(exc: BaseException) -> RuntimeError:
 
 
 def _too_deep(exc: BaseException) -> bool:
-    return any(is_group(leaf) for leaf in leaves_of(exc))
+    return is_group(exc) and any(is_group(leaf) for leaf in leaves_of(exc))
 
 
 def _first(exceptions: Iterator[BaseException], limit: int) -> list[BaseException]:
