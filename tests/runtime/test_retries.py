@@ -324,4 +324,5 @@ async def test_a_retry_that_is_due_goes_before_what_waits(make_bus: MakeBus) -> 
 
     async with bus.running():
         await publish_all(bus, 0, 1, 2, 3, 4, 5)
+        await until(lambda: len(started) == 7)
     assert started == [0, 1, 2, 3, 1, 4, 5]
