@@ -24,7 +24,7 @@ import pytest
 from tests import virtual_time
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ["tocsin", "tocsin_supervisors"]
+PACKAGES = ["tocsin", "tocsin.testing", "tocsin_supervisors"]
 
 
 # ── dev.py ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -299,7 +299,7 @@ def test_every_public_thing_is_our_own(package: str) -> None:
 def test_no_module_of_another_library_leaks_into_the_public_names(package: str) -> None:
     module = importlib.import_module(package)
     modules = [name for name in public_names(package) if inspect.ismodule(getattr(module, name))]
-    submodules = {path.stem for path in Path(str(module.__file__)).parent.glob("*.py")}
+    submodules = {path.stem for path in Path(str(module.__file__)).parent.iterdir()}
     assert set(modules) <= submodules
 
 

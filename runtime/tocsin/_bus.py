@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from tocsin_supervisors import Conditions, Finding, RestartIntensity
 
+    from ._instrument import Instrument
     from ._ledger import Ledger
     from ._observing import Observer
     from ._publish_options import PublishOptions
@@ -103,6 +104,7 @@ class EventBus(Publishing):
         if stall_threshold is not None:
             check_stall_threshold(stall_threshold)
         self.stall_threshold: float | None = stall_threshold
+        self.instrument: Instrument | None = None  # for the test kit, before the bus runs
         self.random: Random = Random() if random is None else random  # jitter needs no secrecy
         self._run: Run | None = None  # the one that is up, or the last one
         self._stopper: Stopper | None = None
@@ -347,6 +349,10 @@ class EventBus(Publishing):
         return f"<EventBus {safe_text(self.name)} {self._run.phase}, {count} subscriptions, {queued} queued>"
 
     # ── inside ──
+
+    def is_idle(self) -> bool:
+        """True when nothing is left that an actor may still handle, as far as it was published by now."""
+        return self._run is None or self._run.is_idle()
 
     def _up(self) -> Run:
         """Give the run that is up, after checking that this is its thread."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from ._actor import Actor
     from ._invocation import Handles, Invoke
+    from ._subscription import Subscription
 
 
 async def live(actor: Actor, context: ChildContext) -> None:
@@ -61,17 +62,24 @@ def invoke_of(actor: Actor, instance: object) -> Invoke:
     else:
         assert subscription.handler_plan is not None
         invoke = invoke_handler(subscription.handler_plan, subscription.handler_plan.call, limiter)
-    return in_context_of_publisher(invoke) if actor.settings.context == "delivery" else invoke
+    if actor.settings.context == "delivery":
+        invoke = in_context_of_publisher(invoke)
+    instrument = actor.run.instrument
+    return invoke if instrument is None else instrument.around_deliveries(actor, invoke)
 
 
 def handles_of(actor: Actor, instance: object) -> Handles | None:
     """Give the short way to handle a plain delivery, if there is one."""
-    subscription = actor.subscription
-    if not actor.is_plain:
-        return None
+    handles = _short_way(actor.subscription, instance) if actor.is_plain else None
+    instrument = actor.run.instrument
+    return handles if instrument is None or handles is None else instrument.around_plain(actor, handles)
+
+
+def _short_way(subscription: Subscription, instance: object) -> Handles | None:
     if subscription.actor_plan is not None:
         return handles_of_actor(subscription.actor_plan, instance)
-    return None if subscription.handler_plan is None else handles_of_function(subscription.handler_plan)
+    assert subscription.handler_plan is not None
+    return handles_of_function(subscription.handler_plan)
 
 
 async def _build(actor: Actor) -> Any:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ._outcomes import Outcome
     from ._routes import Route
 
+AN_ENVELOPE: type[Envelope[Any]] = Envelope  # to call a class by an alias with its parameter costs more than making one
 ReceiptMoment: TypeAlias = tuple[float, float, float]  # the wall clock, the latest it has shown, the monotonic clock
 
 
@@ -211,8 +212,7 @@ def envelope_of(receipt: Receipt) -> Envelope[Any]:
     if more.envelope is None:
         wall, latest, _ = receipt._moment
         serial = route_of(receipt).base + receipt._serial
-        # Without the parameter, see `Undertaker.bury`.
-        more.envelope = Envelope.of_publish(receipt._event, (wall, latest), serial)
+        more.envelope = AN_ENVELOPE.of_publish(receipt._event, (wall, latest), serial)
     return more.envelope
 
 

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from ._bus import EventBus
     from ._delivery import AnyDelivery
     from ._envelope import Envelope
+    from ._instrument import Instrument
     from ._reports import Report
 
 THREADS = 40  # worker threads for synchronous handlers of one bus: as many as anyio's own default limiter
@@ -75,7 +76,8 @@ class Run:
         self.office: supervision.DeadLetterOffice[Any] = bus.dead_letters
         self.log: BusLog = BusLog(bus.name, self.now)
         self.reporter: Reporter | None = None if bus.observer is None else Reporter(bus.observer)
-        self.is_observed: bool = self.reporter is not None
+        self.instrument: Instrument | None = bus.instrument
+        self.is_observed: bool = self.reporter is not None or self.instrument is not None
         self.routes: Routes = Routes(self.ids.base)
         self.router: Router[Actor] = Router(self.routes.clear)
         self.publisher: Publisher = Publisher(self)
@@ -124,6 +126,8 @@ class Run:
 
     def report(self, report: Report) -> None:
         """Hand *report* to the observer, if there is one."""
+        if self.instrument is not None:
+            self.instrument.reported(report)
         if self.reporter is not None:
             self.reporter.put(report)
 

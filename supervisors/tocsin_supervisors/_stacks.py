@@ -62,6 +62,12 @@ def stack_of(awaitable: object) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def own_chain_of(awaitable: object) -> tuple[str, ...]:
+    """Give the lines that led to where *awaitable* hangs, outermost first, without those of backends and of the
+    standard library; ours are there."""
+    return tuple(place_of(frame) for frame in _frames(awaitable) if is_own(frame))
+
+
 def place_of(frame: FrameType) -> str:
     """Give the line that *frame* is at, as "file:line function"."""
     return f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_qualname}"
@@ -135,7 +141,7 @@ def _tasks_below(awaitable: object) -> list[_Task]:
     """Give the task of *awaitable* and all below it: each before those that it has started, in the order of their
     start."""
     frames = _frames(awaitable)
-    infos = _in_order(anyio.get_running_tasks()) if frames else []
+    infos = tasks_in_order(anyio.get_running_tasks()) if frames else []
     orders = {info.id: order for order, info in enumerate(infos)}
     below: dict[int | None, list[TaskInfo]] = {}
     for info in infos:
@@ -152,7 +158,7 @@ def _tasks_below(awaitable: object) -> list[_Task]:
     return found or [_Task(None, 0, 0, True, frames)]
 
 
-def _in_order(infos: list[TaskInfo]) -> list[TaskInfo]:
+def tasks_in_order(infos: list[TaskInfo]) -> list[TaskInfo]:
     """Sort by the start, which no public name tells. Where these are not as we know them, the order is any."""
     # anyio keeps what it knows of asyncio's tasks in a dictionary, in the order of their start; trio numbers its own.
     known = getattr(sys.modules.get("anyio._backends._asyncio"), "_task_states", None)

@@ -1,0 +1,205 @@
+"""What a bus promises about the lives of its actors, its stop, and what it keeps: see `_invariants.py`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, TypeAlias
+
+import tocsin_supervisors as supervision
+from tocsin._outcomes import DeadLettered
+from tocsin._reports import DeliveryDeadLettered, PhaseChanged
+
+from ._facts import Accepted, AttemptEnded, AttemptStarted, Reported, Settled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tocsin._reports import Report
+
+    from ._trace import Trace
+
+_End: TypeAlias = (
+    supervision.ChildCrashed
+    | supervision.ChildSuspended
+    | supervision.ChildRenewed
+    | supervision.ChildFinished
+    | supervision.ChildStopped
+    | supervision.ChildStartFailed
+    | supervision.ChildDeclined
+)
+_ENDS = (
+    supervision.ChildCrashed,
+    supervision.ChildSuspended,
+    supervision.ChildRenewed,
+    supervision.ChildFinished,
+    supervision.ChildStopped,
+    supervision.ChildStartFailed,
+    supervision.ChildDeclined,
+)
+
+
+def _reports(trace: Trace) -> list[Report]:
+    return [fact.report for fact in trace.of(Reported)]
+
+
+# ── incarnations ──
+
+
+def _one_life_at_a_time(trace: Trace) -> Iterator[str]:
+    """I8: incarnations are numbered upwards, each ends once, and the next one begins after that."""
+    last: dict[str, int] = {}  # child → its last incarnation
+    up: dict[str, int] = {}
+    for report in _reports(trace):
+        if isinstance(report, supervision.ChildStarted):
+            if report.incarnation <= last.get(report.child, 0):
+                yield f"incarnation {report.incarnation} of {report.child} was up after {last[report.child]}"
+            if report.child in up:
+                yield f"incarnation {report.incarnation} of {report.child} was up beside {up[report.child]}"
+            last[report.child] = up[report.child] = report.incarnation
+        elif isinstance(report, _ENDS):
+            if report.child in up and up[report.child] != report.incarnation:
+                yield f"incarnation {report.incarnation} of {report.child} ended while {up[report.child]} was up"
+            up.pop(report.child, None)
+
+
+def _handled_by_the_living(trace: Trace) -> Iterator[str]:
+    """I8: an incarnation handles nothing after its end, and no two of one actor handle at the same time."""
+    over: dict[str, int] = {}  # child → the incarnation that ended last
+    running: dict[str, list[AttemptStarted]] = defaultdict(list)
+    for fact in trace.facts:
+        if isinstance(fact, Reported) and isinstance(fact.report, _ENDS):
+            over[fact.report.child] = fact.report.incarnation
+            for each in running[fact.report.child]:
+                yield f"{_attempt(each)} went on when its incarnation {each.incarnation} had ended"
+        elif isinstance(fact, AttemptStarted):
+            if fact.incarnation <= over.get(fact.subscription, 0):
+                yield f"{_attempt(fact)} began in incarnation {fact.incarnation}, which had ended"
+            if any(each.incarnation != fact.incarnation for each in running[fact.subscription]):
+                yield f"{_attempt(fact)} began in incarnation {fact.incarnation} while another one was handling"
+            running[fact.subscription].append(fact)
+        elif isinstance(fact, AttemptEnded):
+            running[fact.subscription] = [each for each in running[fact.subscription] if each.number != fact.number]
+
+
+def _attempt(fact: AttemptStarted) -> str:
+    return f"step {fact.step}: event {fact.number} for {fact.subscription}"
+
+
+# ── restarts ──
+
+
+def _restart_intensity(trace: Trace) -> Iterator[str]:
+    """I11: an actor is restarted no more often within its period than its restart intensity allows."""
+    restarts: dict[str, list[float]] = defaultdict(list)
+    for report in _reports(trace):
+        if not isinstance(report, supervision.RestartScheduled) or report.child not in trace.terms:
+            continue
+        limit, times = trace.terms[report.child].intensity, restarts[report.child]
+        times.append(report.at)
+        # The window is half-open: a restart exactly one period ago does not count any more.
+        count = sum(at > report.at - limit.period for at in times)
+        if count > limit.max_restarts:
+            most = limit.max_restarts
+            yield f"{report.child} was restarted {count} times within {limit.period} s, {most} are allowed"
+
+
+def _no_start_after_giving_up(trace: Trace) -> Iterator[str]:
+    """I14, I15: a supervisor that has given up, or stops, starts nothing any more."""
+    ending: set[str] = set()
+    for report in _reports(trace):
+        if isinstance(report, supervision.SupervisorStopping | supervision.SupervisorGaveUp):
+            ending.add(report.supervisor)
+        elif isinstance(report, supervision.ChildStarted):
+            # A supervisor below another is started anew, and then it may start its children.
+            ending = {each for each in ending if not each.startswith(f"{report.supervisor}/{report.child}")}
+            if report.supervisor in ending and not _was_starting(trace, report):
+                yield f"{report.child} was started by {report.supervisor}, which was ending"
+
+
+def _was_starting(trace: Trace, started: supervision.ChildStarted) -> bool:
+    """Tell whether the start had begun before the end had: then it may come up for a moment."""
+    return any(
+        isinstance(report, supervision.ChildStopped) and report.incarnation == started.incarnation
+        for report in _reports(trace)
+        if getattr(report, "child", None) == started.child
+    )
+
+
+# ── the stop ──
+
+
+def _stop_order(trace: Trace) -> Iterator[str]:
+    """I15: actors are stopped in the reverse order of their start, one after the other, as long as there is time."""
+    places: dict[tuple[str, str], int] = {}  # supervisor and child → when it was first up
+    since: dict[str, float] = {}  # supervisor → when its stop began
+    lowest: dict[str, tuple[int, str]] = {}  # supervisor → the first of its children that was stopped by now
+    late = {report.child for report in _reports(trace) if isinstance(report, supervision.StopTimedOut)}
+    for report in _reports(trace):
+        if isinstance(report, supervision.ChildStarted):
+            places.setdefault((report.supervisor, report.child), len(places))
+        elif isinstance(report, supervision.SupervisorStopping):
+            since[report.supervisor] = report.at
+        elif isinstance(report, supervision.ChildStopped) and report.supervisor in since and not late:
+            place = places.get((report.supervisor, report.child))
+            if place is None or report.at >= min(since.values()) + trace.shutdown_deadline:
+                continue
+            before = lowest.setdefault(report.supervisor, (place, report.child))
+            if place > before[0]:
+                yield f"{report.child} was stopped after {before[1]}, which was started before it"
+            lowest[report.supervisor] = min(before, (place, report.child))
+
+
+def _nothing_after_the_end(trace: Trace) -> Iterator[str]:
+    """I15: once a bus stops, mailboxes take nothing, and once it has stopped, nothing is handled."""
+    phases: dict[str, int] = {}  # phase → the step in which it began
+    for fact in trace.facts:
+        if isinstance(fact, Reported) and isinstance(fact.report, PhaseChanged):
+            phases[fact.report.phase] = fact.step
+        elif isinstance(fact, Accepted) and fact.step > phases.get("stopping", fact.step):
+            yield f"step {fact.step}: event {fact.number} was taken by {fact.subscription} while the bus was stopping"
+        elif isinstance(fact, AttemptStarted | AttemptEnded) and "stopped" in phases:
+            yield f"step {fact.step}: {fact.subscription} was at work on event {fact.number} after the end of the bus"
+
+
+# ── what is kept ──
+
+
+def _bounded(trace: Trace) -> Iterator[str]:
+    """I18: no more waits in a mailbox than it has room for; what was interrupted, or is tried again, may be more."""
+    waiting: dict[str, set[int]] = defaultdict(set)  # subscription → what was accepted and never begun
+    step = 0
+    for fact in trace.facts:
+        if fact.step > step:
+            # Looked at between steps: within one, a handler is called after its place in the mailbox was given away.
+            for subscription, numbers in waiting.items():
+                if subscription in trace.terms and len(numbers) > trace.terms[subscription].mailbox:
+                    yield f"step {step}: {len(numbers)} wait for {subscription}, there is room for less"
+            step = fact.step
+        if isinstance(fact, Accepted):
+            waiting[fact.subscription].add(fact.number)
+        elif isinstance(fact, AttemptStarted | Settled):
+            waiting[fact.subscription].discard(fact.number)
+
+
+def _causes(trace: Trace) -> Iterator[str]:
+    """I21: what counts as dead-lettered is in the dead-letter office, under its own number."""
+    letters = {report.letter for report in _reports(trace) if isinstance(report, DeliveryDeadLettered)}
+    seen: set[int] = set()
+    for fact in trace.of(Settled):
+        if isinstance(fact.outcome, DeadLettered):
+            letter = fact.outcome.letter
+            if letter not in letters or letter in seen:
+                yield f"event {fact.number} for {fact.subscription} is dead letter {letter}, which there is not"
+            seen.add(letter)
+
+
+INVARIANTS_OF_LIVES: tuple[tuple[str, Callable[[Trace], Iterator[str]]], ...] = (
+    ("I8", _one_life_at_a_time),
+    ("I8", _handled_by_the_living),
+    ("I11", _restart_intensity),
+    ("I14", _no_start_after_giving_up),
+    ("I15", _stop_order),
+    ("I15", _nothing_after_the_end),
+    ("I18", _bounded),
+    ("I21", _causes),
+)
