@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from tests.cancelling import cancelled_by_a_stranger
 from tests.model import Config, Ending, Model, Publication
-from tests.scheduling import stepping_options
+from tests.scheduling import play
 from tocsin import (
     Backoff,
     BusClosed,
@@ -541,8 +541,7 @@ def overflow_of(config: Config) -> Any:
 
 
 def conform(program: Program) -> None:
-    options = stepping_options(program.backend, program.seed)
-    anyio.run(Runner(program).run, backend=program.backend, backend_options=options)
+    play(Runner(program).run, program.backend, program.seed)
 
 
 @pytest.mark.timeout(600)  # hundreds of programs: minutes on a slow machine; a hang would be found by virtual time

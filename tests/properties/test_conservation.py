@@ -16,7 +16,7 @@ import pytest
 from attrs import frozen
 
 from tests.cancelling import cancelled_by_a_stranger
-from tests.scheduling import stepping_options
+from tests.scheduling import play
 from tocsin import (
     Backoff,
     BusClosed,
@@ -235,7 +235,7 @@ class Storm:
 
 def run_storm(backend: str, seed: int, deliveries: int) -> Storm:
     storm = Storm(seed, deliveries)
-    anyio.run(storm.run, backend=backend, backend_options=stepping_options(backend, seed, storm.look))
+    play(storm.run, backend, seed, storm.look)
     return storm
 
 

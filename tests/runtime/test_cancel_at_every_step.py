@@ -18,7 +18,7 @@ import pytest
 from attrs import frozen
 
 from tests.cancelling import cancelled_by_a_stranger
-from tests.scheduling import stepping_options
+from tests.scheduling import play
 from tocsin import (
     Backoff,
     BusClosed,
@@ -305,7 +305,7 @@ MODES = [
 def run_world(backend: str, scenario: Scenario, mode: str, seed: int, at: int | None) -> World:
     world = World(scenario, mode, at)
     try:
-        anyio.run(world.run, backend=backend, backend_options=stepping_options(backend, seed, world.on_step))
+        play(world.run, backend, seed, world.on_step)
     except asyncio.CancelledError:
         assert mode == "native"
     return world
@@ -326,7 +326,7 @@ def cancel_everywhere(backend: str, scenario: Scenario, mode: str, seed: int, ru
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize(("backend", "mode"), MODES)
-def test_promises_hold_after_a_cancellation_at_any_step(
+def test_fault_B17_promises_hold_after_a_cancellation_at_any_step(
     backend: str, mode: str, scenario: Scenario, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL, logger="tocsin")

@@ -15,7 +15,7 @@ import anyio
 import pytest
 from attrs import frozen
 
-from tests.scheduling import stepping_options
+from tests.scheduling import play
 from tocsin_supervisors import (
     AutoShutdown,
     Backoff,
@@ -353,7 +353,7 @@ MODES = [
 
 def run_world(backend: str, scene: str, mode: str, seed: int, at: int | None) -> World:
     world = World(SCENES[scene], mode, at)
-    anyio.run(world.run, backend=backend, backend_options=stepping_options(backend, seed, world.on_step))
+    play(world.run, backend, seed, world.on_step)
     return world
 
 

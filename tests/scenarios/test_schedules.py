@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from random import Random
 
 import anyio
 import anyio.lowlevel
 import pytest
 
-from tests.scheduling import stepping_options
+from tests.scheduling import play
 from tests.supervisors.scripted import Theatre
 from tocsin_supervisors import (
     AutoShutdown,
@@ -37,7 +38,7 @@ def on_every_schedule(scene: Scene, backend: str) -> None:
     """Play *scene* once for each seed, which decides what happens in it and whose turn it is."""
     for seed in SEEDS:
         try:
-            anyio.run(scene, Random(seed), backend=backend, backend_options=stepping_options(backend, seed))
+            play(partial(scene, Random(seed)), backend, seed)
         except BaseException as error:
             error.add_note(f"replay: the schedule of seed {seed} on {backend}")
             raise
