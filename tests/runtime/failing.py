@@ -79,13 +79,13 @@ async def _own_nursery_cancelled() -> None:
 
 _STRANGERS: dict[str, dict[str, Callable[[], Awaitable[None]]]] = {
     "asyncio": {
-        "a future that somebody cancelled": _cancelled_future,
+        "fault A11: a future that somebody cancelled": _cancelled_future,
         "a cancellation raised by hand": _raised_by_hand,
-        "its own task cancelled": _own_task_cancelled,
+        "fault B7: its own task cancelled": _own_task_cancelled,
     },
     "trio": {
         "a cancellation raised by hand": _raised_by_hand,
-        "its own task cancelled": _own_nursery_cancelled,
+        "fault B7: its own task cancelled": _own_nursery_cancelled,
     },
 }
 strangers = pytest.mark.parametrize("stranger", [*_STRANGERS["asyncio"]])

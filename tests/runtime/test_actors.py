@@ -109,7 +109,7 @@ async def test_with_resume_a_stranger_that_cancels_still_costs_the_state(make_bu
         @handles(str)
         async def handle(self, text: str) -> None:
             if text == "bad":
-                await cancelled_by("its own task cancelled")
+                await cancelled_by("fault B7: its own task cancelled")
 
     async with bus.running():
         await publish_all(bus, "bad")
@@ -280,7 +280,7 @@ def _stop_reports(reports: list[Report]) -> list[type[Report]]:
     return [type(report) for report in reports if isinstance(report, StopFailed | ChildStopped)]
 
 
-async def test_an_error_in_stopping_is_logged_and_reported_and_the_stop_goes_on(
+async def test_fault_D5_an_error_in_stopping_is_logged_and_reported_and_the_stop_goes_on(
     make_bus: MakeBus, caplog: pytest.LogCaptureFixture
 ) -> None:
     reports: list[Report] = []
@@ -349,7 +349,7 @@ async def test_a_stranger_that_cancels_stopping_does_not_hide_why_the_life_ended
         assert await outcome_of(bus, "good") == Handled()
 
 
-async def test_stopping_may_take_its_grace_period_and_no_longer(
+async def test_fault_D6_stopping_may_take_its_grace_period_and_no_longer(
     make_bus: MakeBus, caplog: pytest.LogCaptureFixture
 ) -> None:
     bus = make_bus()

@@ -35,7 +35,7 @@ class Unprintable(Exception):
 
 class TwoArguments(Exception):
     def __init__(self, one: object, two: object) -> None:
-        super().__init__("unpicklable")
+        super().__init__("fault A19: unpicklable")
 
 
 class Unhashable(Exception):
@@ -73,25 +73,25 @@ def nested(depth: int) -> Exception:
 
 
 ORDINARY: dict[str, Callable[[], Exception]] = {
-    "a plain one": lambda: ValueError("no"),
-    "a group": lambda: ExceptionGroup("two", [ValueError("a"), KeyError("b")]),
-    "a group too deep for split()": lambda: nested(1_500),
-    "a group of absurd depth": lambda: nested(100_000),
-    "StopIteration": lambda: StopIteration("end"),
-    "StopAsyncIteration": lambda: StopAsyncIteration("end"),
-    "a cancelled future of a pool": concurrent.futures.CancelledError,
-    "unprintable": Unprintable,
-    "ten million characters": lambda: ValueError("x" * 10_000_000),
-    "causes in a circle": circle,
-    "a hundred thousand contexts": lambda: chain(100_000),
-    "unpicklable": lambda: TwoArguments(1, 2),
-    "unhashable and not to be compared": Unhashable,
+    "fault A1: a plain one": lambda: ValueError("no"),
+    "fault A2: a group": lambda: ExceptionGroup("two", [ValueError("a"), KeyError("b")]),
+    "fault A3: a group too deep for split()": lambda: nested(1_500),
+    "fault A3: a group of absurd depth": lambda: nested(100_000),
+    "fault A10: StopIteration": lambda: StopIteration("end"),
+    "fault A10: StopAsyncIteration": lambda: StopAsyncIteration("end"),
+    "fault A12: a cancelled future of a pool": concurrent.futures.CancelledError,
+    "fault A15: unprintable": Unprintable,
+    "fault A16: ten million characters": lambda: ValueError("x" * 10_000_000),
+    "fault A18: causes in a circle": circle,
+    "fault A18: a hundred thousand contexts": lambda: chain(100_000),
+    "fault A19: unpicklable": lambda: TwoArguments(1, 2),
+    "fault A20: unhashable and not to be compared": Unhashable,
     "lying about its class": Disguised,
-    "too deep a recursion": lambda: RecursionError("1000 frames"),
-    "no memory": MemoryError,
-    "a time-out of its own": TimeoutError,
+    "fault A21: too deep a recursion": lambda: RecursionError("1000 frames"),
+    "fault A22: no memory": MemoryError,
+    "fault A13: a time-out of its own": TimeoutError,
 }
-COSTLY = {"a group of absurd depth"}  # a second each, to build it
+COSTLY = {"fault A3: a group of absurd depth"}  # a second each, to build it
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ async def test_an_exception_of_any_shape_fails_the_delivery_and_nothing_else(
     assert (statistics["subject"].restarts, statistics["sibling"].restarts) == (0, 0)
 
 
-async def test_a_recursion_without_end_fails_the_delivery(make_bus: MakeBus) -> None:
+async def test_fault_A21_a_recursion_without_end_fails_the_delivery(make_bus: MakeBus) -> None:
     bus = make_bus()
 
     @bus.subscriber(str, name="subject", retry=ONCE)
@@ -137,7 +137,9 @@ async def test_a_recursion_without_end_fails_the_delivery(make_bus: MakeBus) -> 
     assert failure.type == "builtins.RecursionError"
 
 
-async def test_a_failed_task_group_of_the_handler_fails_the_delivery_with_all_its_leaves(make_bus: MakeBus) -> None:
+async def test_fault_A2_C6_a_failed_task_group_of_the_handler_fails_the_delivery_with_all_its_leaves(
+    make_bus: MakeBus,
+) -> None:
     bus = make_bus()
 
     @bus.subscriber(str, name="subject", retry=ONCE)
@@ -156,7 +158,7 @@ async def test_a_failed_task_group_of_the_handler_fails_the_delivery_with_all_it
     assert failure.leaves == ("builtins.ValueError: a",)
 
 
-async def test_an_instance_raised_again_and_again_gathers_no_traceback(make_bus: MakeBus) -> None:
+async def test_fault_A17_an_instance_raised_again_and_again_gathers_no_traceback(make_bus: MakeBus) -> None:
     bus = make_bus()
     error = ValueError("always the same")
 
@@ -191,7 +193,9 @@ class AwaitableObject:
 
 
 @pytest.mark.parametrize("make", [_coroutine, _generator, _async_generator, AwaitableObject])
-async def test_a_result_that_nobody_would_run_is_a_bad_handler(make_bus: MakeBus, make: Callable[[], object]) -> None:
+async def test_fault_A23_a_result_that_nobody_would_run_is_a_bad_handler(
+    make_bus: MakeBus, make: Callable[[], object]
+) -> None:
     bus = make_bus()
 
     @bus.subscriber(str, name="subject")
@@ -339,7 +343,9 @@ async def test_a_failure_within_the_grace_period_counts_and_its_retry_is_returne
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])
-async def test_a_result_after_the_cancellation_of_a_stop_is_too_late(make_bus: MakeBus, concurrency: int) -> None:
+async def test_fault_B2_a_result_after_the_cancellation_of_a_stop_is_too_late(
+    make_bus: MakeBus, concurrency: int
+) -> None:
     bus = make_bus()
 
     @bus.subscriber(str, name="subject", grace_period=1.0, concurrency=concurrency)
@@ -372,7 +378,7 @@ async def _raises_in_a_child_while_cleaning_up() -> None:
 
 @pytest.mark.parametrize("clean_up", [_raises_in_cleanup, _raises_in_a_child_while_cleaning_up])
 @pytest.mark.parametrize("context", ["actor", "delivery"])
-async def test_an_error_while_being_stopped_is_logged_and_the_delivery_returned(
+async def test_fault_A9_an_error_while_being_stopped_is_logged_and_the_delivery_returned(
     make_bus: MakeBus, caplog: pytest.LogCaptureFixture, clean_up: Callable[[], Awaitable[None]], context: Any
 ) -> None:
     bus = make_bus()
@@ -391,7 +397,7 @@ async def test_an_error_while_being_stopped_is_logged_and_the_delivery_returned(
     assert "subject raised while stopping: builtins.ValueError: while cleaning up" in caplog.messages
 
 
-async def test_an_unshielded_wait_in_a_cleanup_ends_at_once(make_bus: MakeBus) -> None:
+async def test_fault_B3_an_unshielded_wait_in_a_cleanup_ends_at_once(make_bus: MakeBus) -> None:
     bus = make_bus()
     cleaned: list[str] = []
 

@@ -181,7 +181,9 @@ async def test_retries_go_over_the_capacity_by_what_was_in_flight_at_most(make_b
 # ── cancelled while waiting ──
 
 
-async def test_a_cancelled_publish_withdraws_from_those_that_had_not_taken_the_event(make_bus: MakeBus) -> None:
+async def test_fault_B11_a_cancelled_publish_withdraws_from_those_that_had_not_taken_the_event(
+    make_bus: MakeBus,
+) -> None:
     bus = make_bus()
     handlers = {name: Gated() for name in ("full", "free", "full too")}
     for name, handler in handlers.items():
@@ -222,7 +224,7 @@ async def test_the_cancellation_of_a_publish_carries_a_note_of_who_has_taken_the
     assert "accepted by ('free',), withdrawn from ('slow',)" in note
 
 
-async def test_a_cancelled_publish_leaves_its_place_to_the_next_one(make_bus: MakeBus) -> None:
+async def test_fault_B12_a_cancelled_publish_leaves_its_place_to_the_next_one(make_bus: MakeBus) -> None:
     bus, handler = make_bus(), Gated()
     bus.subscribe(handler, Note, name="slow", mailbox=1)
     async with bus.running():
@@ -245,7 +247,7 @@ async def test_a_cancelled_publish_leaves_its_place_to_the_next_one(make_bus: Ma
     assert handler.done == ["0", "1", "2"]
 
 
-async def test_a_publish_cancelled_in_the_step_that_made_room_has_been_taken(make_bus: MakeBus) -> None:
+async def test_fault_B12_a_publish_cancelled_in_the_step_that_made_room_has_been_taken(make_bus: MakeBus) -> None:
     bus, handler = make_bus(), Gated()
     bus.subscribe(handler, Note, name="slow", mailbox=1)
     async with bus.running():
@@ -402,7 +404,7 @@ async def test_a_native_cancellation_of_a_waiting_publisher_withdraws_too(
     assert handler.done == ["0", "1"]
 
 
-async def test_a_native_cancellation_of_an_actor_that_wakes_up_for_a_delivery_loses_nothing(
+async def test_fault_B13_a_native_cancellation_of_an_actor_that_wakes_up_for_a_delivery_loses_nothing(
     make_bus: MakeBus, anyio_backend_name: str
 ) -> None:
     if anyio_backend_name != "asyncio":
@@ -431,7 +433,7 @@ async def test_a_native_cancellation_of_an_actor_that_wakes_up_for_a_delivery_lo
 # ── refused while waiting ──
 
 
-async def test_a_publisher_goes_on_when_the_subscription_it_waits_for_ends(make_bus: MakeBus) -> None:
+async def test_fault_E3_a_publisher_goes_on_when_the_subscription_it_waits_for_ends(make_bus: MakeBus) -> None:
     bus, ending, staying = make_bus(), Gated(), Gated()
     subscription = bus.subscribe(ending, Note, name="ending", mailbox=1, grace_period=0.0)
     bus.subscribe(staying, Note, name="staying", mailbox=1)
@@ -480,7 +482,7 @@ async def test_a_publisher_that_waits_while_the_bus_begins_to_drain_is_told_that
 
 
 @pytest.mark.parametrize("order", ["cancel first", "stop first", "room first"])
-async def test_a_cancellation_and_a_stop_in_one_step_give_one_outcome(make_bus: MakeBus, order: str) -> None:
+async def test_fault_E10_a_cancellation_and_a_stop_in_one_step_give_one_outcome(make_bus: MakeBus, order: str) -> None:
     bus, handler = make_bus(), Gated()
     bus.subscribe(handler, Note, name="slow", mailbox=1)
     receipt, scope = Receipt(), anyio.CancelScope()
@@ -693,7 +695,7 @@ async def timeline(make_bus: MakeBus, *, with_slow_neighbour: bool) -> list[tupl
     return seen
 
 
-async def test_only_the_publishers_of_a_slow_subscriber_wait_for_it(make_bus: MakeBus) -> None:
+async def test_fault_E12_only_the_publishers_of_a_slow_subscriber_wait_for_it(make_bus: MakeBus) -> None:
     alone = await timeline(make_bus, with_slow_neighbour=False)
     beside = await timeline(make_bus, with_slow_neighbour=True)
     assert alone == beside

@@ -97,7 +97,7 @@ async def test_deliveries_of_one_publisher_and_priority_start_in_the_order_of_pu
         assert [each.event.text for each in handler.deliveries if each.priority is priority] == texts
 
 
-async def test_the_most_urgent_delivery_is_next_and_nothing_is_interrupted_for_it(make_bus: MakeBus) -> None:
+async def test_fault_F4_the_most_urgent_delivery_is_next_and_nothing_is_interrupted_for_it(make_bus: MakeBus) -> None:
     bus, handler = make_bus(), Gated()
     bus.subscribe(handler, Note, name="slow")
     async with bus.running():
@@ -111,7 +111,7 @@ async def test_the_most_urgent_delivery_is_next_and_nothing_is_interrupted_for_i
     assert handler.done == ["at work", "c", "h", "n", "l"]
 
 
-async def test_a_waiting_lane_is_served_at_least_once_in_35(make_bus: MakeBus) -> None:
+async def test_fault_F5_a_waiting_lane_is_served_at_least_once_in_35(make_bus: MakeBus) -> None:
     bus = make_bus()
     seen: list[str] = []
 

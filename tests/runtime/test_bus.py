@@ -240,7 +240,9 @@ async def test_two_buses_in_one_loop_do_not_know_of_each_other(make_bus: MakeBus
 
 
 @pytest.mark.real_time
-async def test_a_bus_runs_in_a_thread_that_is_not_the_main_one(make_bus: MakeBus, anyio_backend_name: str) -> None:
+async def test_fault_G11_a_bus_runs_in_a_thread_that_is_not_the_main_one(
+    make_bus: MakeBus, anyio_backend_name: str
+) -> None:
     bus, threads = make_bus(), list[int]()
 
     @bus.subscriber(int)
@@ -416,7 +418,7 @@ async def test_stopping_what_has_stopped_changes_nothing(make_bus: MakeBus, how:
 
 @pytest.mark.real_time
 @pytest.mark.parametrize("how", [*(use for use in USES if use != "publish_from_thread"), *STOPPING], ids=str)
-async def test_another_thread_has_one_door_only(make_bus: MakeBus, how: str) -> None:
+async def test_fault_G2_another_thread_has_one_door_only(make_bus: MakeBus, how: str) -> None:
     bus = make_bus()
     bus.subscribe(ignore, int)
 
@@ -480,7 +482,7 @@ async def test_options_that_are_none_are_refused_before_anything_happens(
         assert bus.ledger().matched == 0
 
 
-async def test_all_subscribers_get_the_published_object_itself(make_bus: MakeBus) -> None:
+async def test_fault_H1_all_subscribers_get_the_published_object_itself(make_bus: MakeBus) -> None:
     bus, seen = make_bus(), list[object]()
     event: dict[str, int] = {}
 

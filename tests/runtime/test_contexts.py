@@ -33,7 +33,7 @@ async def test_by_default_a_handler_sees_the_context_in_which_the_bus_was_starte
     assert seen == ["starter"]
 
 
-async def test_what_a_handler_sets_is_seen_by_no_other_actor(make_bus: MakeBus) -> None:
+async def test_fault_C8_what_a_handler_sets_is_seen_by_no_other_actor(make_bus: MakeBus) -> None:
     bus = make_bus()
     seen: list[str] = []
 
@@ -92,7 +92,7 @@ async def test_with_the_context_of_the_delivery_a_handler_sees_its_publishers(ma
     assert sorted(seen) == ["a", "b", "nobody"]
 
 
-async def test_each_attempt_has_a_fresh_copy_of_the_context(make_bus: MakeBus) -> None:
+async def test_fault_C8_each_attempt_has_a_fresh_copy_of_the_context(make_bus: MakeBus) -> None:
     bus = make_bus()
     seen: list[str] = []
 

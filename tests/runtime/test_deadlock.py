@@ -15,7 +15,7 @@ from tocsin import Delivery, EventBus, Handled, Receipt, Rejected, RejectReason,
 MakeBus = Callable[..., EventBus]
 
 
-async def test_a_handler_that_publishes_to_its_own_full_mailbox_is_refused_at_once(make_bus: MakeBus) -> None:
+async def test_fault_E4_a_handler_that_publishes_to_its_own_full_mailbox_is_refused_at_once(make_bus: MakeBus) -> None:
     bus = make_bus()
     refused: list[WouldDeadlock] = []
     at: list[float] = []
@@ -76,7 +76,7 @@ async def ring_of(make_bus: MakeBus, size: int, **options: Any) -> tuple[EventBu
 
 
 @pytest.mark.parametrize("size", range(1, 9))
-async def test_only_the_publish_that_would_close_a_ring_is_refused(make_bus: MakeBus, size: int) -> None:
+async def test_fault_E5_only_the_publish_that_would_close_a_ring_is_refused(make_bus: MakeBus, size: int) -> None:
     bus, refused = await ring_of(make_bus, size)
     (error,) = refused
     last = size - 1
@@ -195,7 +195,7 @@ async def test_publishers_outside_of_all_actors_are_never_part_of_a_cycle(make_b
     assert len(slow.done) == 20
 
 
-async def test_a_cycle_of_questions_is_refused(make_bus: MakeBus) -> None:
+async def test_fault_E6_a_cycle_of_questions_is_refused(make_bus: MakeBus) -> None:
     bus = make_bus()
     refused: list[WouldDeadlock] = []
 

@@ -65,7 +65,7 @@ USES: list[Callable[[EventBus], object]] = [
 
 
 @pytest.mark.parametrize("use", USES)
-async def test_in_a_forked_child_the_bus_refuses_to_be_used(
+async def test_fault_G5_in_a_forked_child_the_bus_refuses_to_be_used(
     make_bus: MakeBus, use: Callable[[EventBus], object]
 ) -> None:
     bus = make_bus()

@@ -218,7 +218,7 @@ async def test_in_the_thread_of_the_bus_it_would_wait_for_itself(make_bus: MakeB
             bus.publish_from_thread(1)
 
 
-async def test_another_loop_in_another_thread_uses_the_door_for_threads(
+async def test_fault_G1_another_loop_in_another_thread_uses_the_door_for_threads(
     make_bus: MakeBus, anyio_backend_name: str
 ) -> None:
     bus = make_bus()
@@ -276,7 +276,9 @@ async def test_a_synchronous_handler_that_would_wait_for_itself_is_refused(make_
     assert [error.cycle for error in errors] == [("own", "own")]
 
 
-async def test_a_synchronous_handler_that_waits_for_room_when_the_bus_stops_is_let_go(make_bus: MakeBus) -> None:
+async def test_fault_G3_a_synchronous_handler_that_waits_for_room_when_the_bus_stops_is_let_go(
+    make_bus: MakeBus,
+) -> None:
     bus, errors = make_bus(), list[BaseException]()
 
     async def park(event: str) -> None:
@@ -302,7 +304,7 @@ async def test_a_synchronous_handler_that_waits_for_room_when_the_bus_stops_is_l
 # ── nobody waits for ever ──
 
 
-async def test_a_thread_that_waits_for_room_when_the_bus_stops_is_let_go(make_bus: MakeBus) -> None:
+async def test_fault_G4_a_thread_that_waits_for_room_when_the_bus_stops_is_let_go(make_bus: MakeBus) -> None:
     bus = make_bus()
 
     async def park(event: int) -> None:

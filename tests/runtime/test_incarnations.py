@@ -90,7 +90,7 @@ FATAL: list[Callable[[], BaseException]] = [KeyboardInterrupt, lambda: SystemExi
 
 @pytest.mark.parametrize("make", FATAL, ids=["KeyboardInterrupt", "SystemExit", "GeneratorExit", "own"])
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-async def test_what_ends_programs_comes_out_of_running_as_itself_after_an_ordered_stop(
+async def test_fault_A4_A5_A7_A8_what_ends_programs_comes_out_of_running_as_itself_after_an_ordered_stop(
     make_bus: MakeBus, make: Callable[[], BaseException], options: dict[str, Any]
 ) -> None:
     bus = make_bus()
@@ -168,7 +168,7 @@ async def test_what_ends_programs_is_not_lost_to_a_stop_that_cancels(make_bus: M
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_a_system_exit_in_a_task_of_the_handlers_own_ends_the_program(backend: str) -> None:
+def test_fault_A6_a_system_exit_in_a_task_of_the_handlers_own_ends_the_program(backend: str) -> None:
     bus = EventBus()
 
     @bus.subscriber(str)
@@ -192,7 +192,7 @@ def test_a_system_exit_in_a_task_of_the_handlers_own_ends_the_program(backend: s
 
 @strangers
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-async def test_a_handler_cancelled_by_a_stranger_is_restarted_and_nobody_else_notices(
+async def test_fault_A11_a_handler_cancelled_by_a_stranger_is_restarted_and_nobody_else_notices(
     make_bus: MakeBus, stranger: str, options: dict[str, Any]
 ) -> None:
     bus = make_bus()
@@ -231,7 +231,7 @@ async def test_an_attempt_cancelled_by_a_stranger_is_retried(make_bus: MakeBus) 
     async def subject(text: str, delivery: Delivery[str]) -> None:
         seen.append(delivery.attempt)
         if delivery.attempt == 1:
-            await cancelled_by("its own task cancelled")
+            await cancelled_by("fault B7: its own task cancelled")
 
     async with bus.running():
         assert await outcome_of(bus, "text") == Handled()
@@ -254,7 +254,7 @@ async def test_a_crash_is_restarted_after_its_backoff_and_the_mailbox_is_kept(ma
     assert second - first == pytest.approx(1.0, abs=0.5)
 
 
-async def test_a_start_that_fails_again_and_again_gives_up_after_exactly_the_allowed_restarts(
+async def test_fault_D7_D8_a_start_that_fails_again_and_again_gives_up_after_exactly_the_allowed_restarts(
     make_bus: MakeBus,
 ) -> None:
     bus = make_bus()
@@ -272,7 +272,7 @@ async def test_a_start_that_fails_again_and_again_gives_up_after_exactly_the_all
     assert [returned.event for returned in bus.stop_report.returned] == ["left"]
 
 
-async def test_with_an_intensity_of_none_the_first_crash_gives_up(make_bus: MakeBus) -> None:
+async def test_fault_D9_with_an_intensity_of_none_the_first_crash_gives_up(make_bus: MakeBus) -> None:
     bus = make_bus()
     fussy = Fussy()
     subscribe_fussy(bus, fussy, intensity=RestartIntensity.never())
@@ -289,7 +289,9 @@ async def test_a_body_that_has_an_error_of_its_own_raises_that(make_bus: MakeBus
             raise LookupError("the body's")
 
 
-async def test_a_group_that_gives_up_is_restarted_whole_and_gives_up_the_bus_in_the_end(make_bus: MakeBus) -> None:
+async def test_fault_D13_a_group_that_gives_up_is_restarted_whole_and_gives_up_the_bus_in_the_end(
+    make_bus: MakeBus,
+) -> None:
     bus = make_bus(intensity=RestartIntensity(1, 1000.0))
     group = bus.group("inner", intensity=RestartIntensity(1, 1000.0))
     group.subscribe(Gated(is_open=True), int, name="neighbour")
@@ -316,7 +318,9 @@ async def test_a_group_that_gives_up_is_restarted_whole_and_gives_up_the_bus_in_
     assert (caught.value.__cause__.supervisor, caught.value.__cause__.child) == ("test/inner", "subject")
 
 
-async def test_a_first_start_that_fails_comes_out_of_running_and_stops_those_before_it(make_bus: MakeBus) -> None:
+async def test_fault_D1_a_first_start_that_fails_comes_out_of_running_and_stops_those_before_it(
+    make_bus: MakeBus,
+) -> None:
     bus = make_bus()
     stopped: list[str] = []
 
@@ -337,7 +341,7 @@ async def test_a_first_start_that_fails_comes_out_of_running_and_stops_those_bef
 
 
 @strangers
-async def test_a_start_cancelled_by_a_stranger_is_a_failed_start(make_bus: MakeBus, stranger: str) -> None:
+async def test_fault_D4_a_start_cancelled_by_a_stranger_is_a_failed_start(make_bus: MakeBus, stranger: str) -> None:
     bus = make_bus()
 
     @bus.actor(name="subject")
@@ -353,7 +357,7 @@ async def test_a_start_cancelled_by_a_stranger_is_a_failed_start(make_bus: MakeB
             raise AssertionError("entered")
 
 
-async def test_a_start_that_hangs_is_a_failed_start_after_its_time(make_bus: MakeBus) -> None:
+async def test_fault_D2_a_start_that_hangs_is_a_failed_start_after_its_time(make_bus: MakeBus) -> None:
     bus = make_bus()
 
     @bus.actor(name="subject", start_timeout=7.0, grace_period=0.0)
@@ -567,7 +571,9 @@ async def test_an_attempt_interrupted_by_a_restart_of_the_group_does_not_count(m
     assert attempts == [1, 1]
 
 
-async def test_a_sibling_that_refuses_to_stop_is_waited_for_so_that_no_two_lives_overlap(make_bus: MakeBus) -> None:
+async def test_fault_D14_a_sibling_that_refuses_to_stop_is_waited_for_so_that_no_two_lives_overlap(
+    make_bus: MakeBus,
+) -> None:
     bus = make_bus()
     group = bus.group("payments", strategy=Strategy.ONE_FOR_ALL)
     alive = 0
@@ -600,7 +606,7 @@ async def test_a_sibling_that_refuses_to_stop_is_waited_for_so_that_no_two_lives
     assert most == 1
 
 
-async def test_rest_for_one_leaves_those_before_alone(make_bus: MakeBus) -> None:
+async def test_fault_D15_rest_for_one_leaves_those_before_alone(make_bus: MakeBus) -> None:
     bus = make_bus(strategy=Strategy.REST_FOR_ONE)
     for name in ("before", "after"):
         bus.subscribe(Gated(is_open=True), int, name=name)
@@ -619,7 +625,7 @@ async def test_rest_for_one_leaves_those_before_alone(make_bus: MakeBus) -> None
 # ── after the end ──
 
 
-async def test_nothing_is_handled_after_unsubscribe_has_returned(make_bus: MakeBus) -> None:
+async def test_fault_E1_nothing_is_handled_after_unsubscribe_has_returned(make_bus: MakeBus) -> None:
     bus = make_bus()
     subject = Gated()
     subscription = bus.subscribe(subject, str, name="subject", grace_period=1.0)

@@ -48,7 +48,7 @@ EITHER_CONTEXT = pytest.mark.parametrize("context", ["actor", "delivery"])
 
 
 @EITHER_CONTEXT
-async def test_a_handler_may_cancel_a_scope_of_its_own(make_bus: MakeBus, context: Any) -> None:
+async def test_fault_B5_a_handler_may_cancel_a_scope_of_its_own(make_bus: MakeBus, context: Any) -> None:
     bus = make_bus()
 
     @bus.subscriber(str, name="subject", context=context)
@@ -70,7 +70,9 @@ def scope_of(task: asyncio.Task[Any]) -> anyio.CancelScope:
     return scope
 
 
-async def test_a_handler_that_cancels_the_scope_around_it_is_cancelled_by_a_stranger(make_bus: MakeBus) -> None:
+async def test_fault_B6_a_handler_that_cancels_the_scope_around_it_is_cancelled_by_a_stranger(
+    make_bus: MakeBus,
+) -> None:
     if sniffio.current_async_library() == "trio":
         pytest.skip("the scope around a handler cannot be reached on trio")
     bus = make_bus()
@@ -111,7 +113,7 @@ async def test_a_task_of_an_idle_actor_that_a_stranger_cancels_is_replaced(make_
 
 
 @pytest.mark.parametrize("concurrency", [1, 2])
-async def test_a_third_party_that_cancels_a_running_handler_costs_one_attempt(
+async def test_fault_B8_a_third_party_that_cancels_a_running_handler_costs_one_attempt(
     make_bus: MakeBus, concurrency: int
 ) -> None:
     skip_where_tasks_cannot_be_cancelled()
@@ -138,7 +140,7 @@ async def test_a_third_party_that_cancels_a_running_handler_costs_one_attempt(
     assert (attempts, cancelling) == ([1, 2], [0, 0])
 
 
-async def test_a_task_started_in_the_cell_of_an_actor_ends_with_it(make_bus: MakeBus) -> None:
+async def test_fault_C5_a_task_started_in_the_cell_of_an_actor_ends_with_it(make_bus: MakeBus) -> None:
     skip_where_no_group_can_be_reached()
     bus = make_bus()
     trace: list[str] = []
@@ -156,7 +158,9 @@ async def test_a_task_started_in_the_cell_of_an_actor_ends_with_it(make_bus: Mak
         assert trace == ["stray ended"]
 
 
-async def test_a_task_started_in_the_cell_of_an_actor_that_fails_crashes_that_actor_alone(make_bus: MakeBus) -> None:
+async def test_fault_C5_a_task_started_in_the_cell_of_an_actor_that_fails_crashes_that_actor_alone(
+    make_bus: MakeBus,
+) -> None:
     skip_where_no_group_can_be_reached()
     bus = make_bus()
 
@@ -211,7 +215,7 @@ async def _idle_generator() -> AsyncIterator[int]:
 @pytest.mark.filterwarnings("ignore")  # about the generator that is left behind, on either backend
 @pytest.mark.parametrize("options", [{}, {"timeout": None}, {"concurrency": 2}, {"context": "delivery"}], ids=str)
 @pytest.mark.parametrize("kept", [False, True])
-async def test_a_generator_left_behind_with_its_task_group_harms_nobody_else(
+async def test_fault_B15_a_generator_left_behind_with_its_task_group_harms_nobody_else(
     make_bus: MakeBus, options: dict[str, Any], *, kept: bool
 ) -> None:
     bus = make_bus()
@@ -239,7 +243,7 @@ async def test_a_generator_left_behind_with_its_task_group_harms_nobody_else(
 
 
 @pytest.mark.parametrize("options", [{}, {"concurrency": 2}, {"context": "delivery"}], ids=str)
-async def test_a_generator_closed_with_its_task_group_open_fails_the_delivery_at_most(
+async def test_fault_B16_a_generator_closed_with_its_task_group_open_fails_the_delivery_at_most(
     make_bus: MakeBus, options: dict[str, Any]
 ) -> None:
     bus = make_bus()
@@ -257,7 +261,7 @@ async def test_a_generator_closed_with_its_task_group_open_fails_the_delivery_at
         assert await outcome_of(bus, "good") == Handled()
 
 
-async def test_a_group_of_a_generator_exit_fails_the_delivery(make_bus: MakeBus) -> None:
+async def test_fault_B16_a_group_of_a_generator_exit_fails_the_delivery(make_bus: MakeBus) -> None:
     bus = make_bus()
 
     @bus.subscriber(str, name="subject", retry=ONCE)
@@ -272,7 +276,9 @@ async def test_a_group_of_a_generator_exit_fails_the_delivery(make_bus: MakeBus)
 # ── handlers that do not stop ──
 
 
-async def test_a_handler_that_does_not_stop_is_named_with_its_line_and_holds_up_nobody_else(make_bus: MakeBus) -> None:
+async def test_fault_B4_a_handler_that_does_not_stop_is_named_with_its_line_and_holds_up_nobody_else(
+    make_bus: MakeBus,
+) -> None:
     bus = make_bus()
     release = anyio.Event()
     neighbour_stopped: list[float] = []
@@ -313,7 +319,9 @@ async def test_a_handler_that_does_not_stop_is_named_with_its_line_and_holds_up_
     assert bus.ledger().handled == 0
 
 
-async def test_a_handler_that_swallows_its_cancellation_for_a_while_is_stopped_in_the_end(make_bus: MakeBus) -> None:
+async def test_fault_B1_a_handler_that_swallows_its_cancellation_for_a_while_is_stopped_in_the_end(
+    make_bus: MakeBus,
+) -> None:
     bus = make_bus()
     swallowed = 0
 
@@ -334,7 +342,7 @@ async def test_a_handler_that_swallows_its_cancellation_for_a_while_is_stopped_i
     assert receipt.outcomes == {"subject": Returned()}
 
 
-async def test_what_a_handler_that_did_not_stop_returns_later_changes_nothing(make_bus: MakeBus) -> None:
+async def test_fault_B1_what_a_handler_that_did_not_stop_returns_later_changes_nothing(make_bus: MakeBus) -> None:
     bus = make_bus()
     release = anyio.Event()
 
@@ -421,7 +429,7 @@ class Weakly:
 
 @pytest.mark.parametrize("options", [{}, {"timeout": None}, {"concurrency": 2}, {"context": "delivery"}], ids=str)
 @pytest.mark.parametrize("end", ["handled", "retried", "buried"])
-async def test_an_event_dies_with_its_delivery_without_the_garbage_collector(
+async def test_fault_C9_an_event_dies_with_its_delivery_without_the_garbage_collector(
     make_bus: MakeBus, options: dict[str, Any], end: str
 ) -> None:
     bus = make_bus()

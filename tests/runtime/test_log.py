@@ -198,7 +198,7 @@ def hostile_log() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("hostile_log")
-async def test_a_log_that_raises_decides_nothing(make_bus: MakeBus) -> None:
+async def test_fault_G14_a_log_that_raises_decides_nothing(make_bus: MakeBus) -> None:
     bus = make_bus()
     bus.subscribe(fail, int, **ONCE)
     bus.subscribe(ignore, int)

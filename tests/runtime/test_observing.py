@@ -179,7 +179,9 @@ async def hangs(report: object) -> None:
 
 
 @pytest.mark.parametrize("observer", [raises, raises_a_group, ends_programs, is_slow, hangs])
-async def test_the_deliveries_are_the_same_whatever_the_observer_does(make_bus: MakeBus, observer: Any) -> None:
+async def test_fault_C12_the_deliveries_are_the_same_whatever_the_observer_does(
+    make_bus: MakeBus, observer: Any
+) -> None:
     assert await trace(make_bus(observer=observer)) == await trace(make_bus())
 
 
@@ -252,7 +254,7 @@ async def test_a_thread_of_an_observer_that_blocks_does_not_keep_the_bus_from_en
         release.set()
 
 
-async def test_an_observer_may_publish(make_bus: MakeBus) -> None:
+async def test_fault_E16_an_observer_may_publish(make_bus: MakeBus) -> None:
     seen: list[str] = []
 
     async def observe(report: object) -> None:

@@ -137,7 +137,7 @@ async def test_nowait_is_refused_where_it_would_have_to_wait(make_bus: MakeBus) 
         assert caught.value.receipt.outcomes == {"slow": Rejected(RejectReason.FULL)}
 
 
-async def test_reject_refuses_at_once_and_the_others_have_taken_the_event(make_bus: MakeBus) -> None:
+async def test_fault_E11_reject_refuses_at_once_and_the_others_have_taken_the_event(make_bus: MakeBus) -> None:
     bus = make_bus()
     handlers = [Gated() for _ in range(5)]
     for number, handler in enumerate(handlers, 1):

@@ -67,7 +67,7 @@ async def test_a_predicate_and_the_priorities_of_a_subscription_decide_whether_i
     assert bus.statistics().undeliverable == 1
 
 
-async def test_an_event_that_nobody_matches_is_counted_and_its_receipt_is_settled(make_bus: MakeBus) -> None:
+async def test_fault_E14_an_event_that_nobody_matches_is_counted_and_its_receipt_is_settled(make_bus: MakeBus) -> None:
     bus = make_bus()
     async with bus.running():
         receipt = await bus.publish(Note("0"))
@@ -86,7 +86,9 @@ async def test_an_event_that_nobody_matches_is_kept_if_the_bus_was_asked_to(make
     assert (letter.event, letter.topic, letter.reason) == (Note("0"), "x", DeadLetterReason.UNDELIVERABLE)
 
 
-async def test_who_subscribes_while_an_event_is_being_published_gets_only_later_ones(make_bus: MakeBus) -> None:
+async def test_fault_E2_who_subscribes_while_an_event_is_being_published_gets_only_later_ones(
+    make_bus: MakeBus,
+) -> None:
     bus, slow, late = make_bus(), Gated(), Gated(is_open=True)
     bus.subscribe(slow, Note, name="slow", mailbox=1)
     async with bus.running():
@@ -109,7 +111,7 @@ async def test_who_subscribes_while_an_event_is_being_published_gets_only_later_
     assert late.done == ["3"]
 
 
-async def test_the_same_handler_twice_is_two_subscriptions(make_bus: MakeBus) -> None:
+async def test_fault_E13_the_same_handler_twice_is_two_subscriptions(make_bus: MakeBus) -> None:
     bus, handler = make_bus(), Gated(is_open=True)
     bus.subscribe(handler, Note, name="one")
     bus.subscribe(handler, Note, name="two")
@@ -118,7 +120,7 @@ async def test_the_same_handler_twice_is_two_subscriptions(make_bus: MakeBus) ->
     assert handler.done == ["0", "0"]
 
 
-async def test_any_number_of_subscriptions_get_the_event_in_one_step(make_bus: MakeBus) -> None:
+async def test_fault_E15_any_number_of_subscriptions_get_the_event_in_one_step(make_bus: MakeBus) -> None:
     bus, seen = make_bus(), list[Note]()
 
     async def handle(note: Note) -> None:
@@ -155,7 +157,7 @@ class Hostile:
         raise AssertionError("its truth was asked for")
 
 
-async def test_an_event_is_never_compared_hashed_printed_or_asked_what_it_is(make_bus: MakeBus) -> None:
+async def test_fault_F2_F3_an_event_is_never_compared_hashed_printed_or_asked_what_it_is(make_bus: MakeBus) -> None:
     bus, seen = make_bus(dead_letter_undeliverable=True), list[int]()
 
     async def handle(event: Any) -> None:
@@ -192,7 +194,9 @@ async def test_an_event_that_answers_every_question_changes_nothing(make_bus: Ma
 
 
 @pytest.mark.parametrize("priority", [float("nan"), float("inf"), "HIGH", None, True, 10**400, -1, 4, 1.0, object()])
-async def test_what_is_no_priority_is_refused_before_anything_happened(make_bus: MakeBus, priority: Any) -> None:
+async def test_fault_F1_what_is_no_priority_is_refused_before_anything_happened(
+    make_bus: MakeBus, priority: Any
+) -> None:
     bus, handler = make_bus(), Gated(is_open=True)
     bus.subscribe(handler, Note, name="quick")
     async with bus.running():
@@ -252,7 +256,7 @@ def hostile(event: Any) -> Any:
         ({"deduplicate": Deduplicate(by=unhashable)}, r"de-duplication key \(by=\)"),
     ],
 )
-async def test_a_function_of_the_users_that_fails_is_told_to_the_publisher_and_nobody_has_the_event(
+async def test_fault_A24_a_function_of_the_users_that_fails_is_told_to_the_publisher_and_nobody_has_the_event(
     make_bus: MakeBus, options: Any, role: str
 ) -> None:
     bus, first, last = make_bus(), Gated(is_open=True), Gated(is_open=True)
@@ -271,7 +275,7 @@ async def test_a_function_of_the_users_that_fails_is_told_to_the_publisher_and_n
     assert (first.done, last.done) == ([], [])
 
 
-async def test_a_predicate_that_publishes_itself_is_served_first(make_bus: MakeBus) -> None:
+async def test_fault_E16_a_predicate_that_publishes_itself_is_served_first(make_bus: MakeBus) -> None:
     bus, handler = make_bus(), Gated(is_open=True)
 
     def publish_too(note: Note) -> bool:
@@ -288,7 +292,9 @@ async def test_a_predicate_that_publishes_itself_is_served_first(make_bus: MakeB
 # ── when nobody may publish ──
 
 
-async def test_before_the_first_run_and_after_it_publishing_is_refused_without_a_trace(make_bus: MakeBus) -> None:
+async def test_fault_E7_before_the_first_run_and_after_it_publishing_is_refused_without_a_trace(
+    make_bus: MakeBus,
+) -> None:
     bus, handler = make_bus(), Gated(is_open=True)
     bus.subscribe(handler, Note, name="quick")
     with pytest.raises(BusNotRunning, match=r"use it inside of `async with bus.running\(\):`"):
@@ -380,7 +386,9 @@ async def test_what_a_handler_publishes_is_caused_by_what_it_handles(make_bus: M
 # ── events whose time is over ──
 
 
-async def test_an_event_that_expires_in_the_queue_is_dead_lettered_and_never_handled(make_bus: MakeBus) -> None:
+async def test_fault_E18_an_event_that_expires_in_the_queue_is_dead_lettered_and_never_handled(
+    make_bus: MakeBus,
+) -> None:
     bus, handler = make_bus(), Gated()
     bus.subscribe(handler, Note, name="slow", timeout=None)
     async with bus.running():
@@ -407,7 +415,9 @@ async def test_an_event_that_expires_in_the_queue_is_dead_lettered_and_never_han
 # ── duplicates ──
 
 
-async def test_events_are_delivered_as_often_as_they_are_published_unless_asked_otherwise(make_bus: MakeBus) -> None:
+async def test_fault_E19_events_are_delivered_as_often_as_they_are_published_unless_asked_otherwise(
+    make_bus: MakeBus,
+) -> None:
     bus, all_of_them, once = make_bus(), Gated(is_open=True), Gated(is_open=True)
     deduplicate = Deduplicate(window=60.0, by=lambda note: note.text)
     bus.subscribe(all_of_them, Note, name="all")
@@ -425,7 +435,7 @@ async def test_events_are_delivered_as_often_as_they_are_published_unless_asked_
     assert bus.ledger().dropped == 1
 
 
-async def test_by_default_duplicates_are_told_by_the_id_of_the_envelope(make_bus: MakeBus) -> None:
+async def test_fault_E19_by_default_duplicates_are_told_by_the_id_of_the_envelope(make_bus: MakeBus) -> None:
     bus, handler = make_bus(), Gated(is_open=True)
     bus.subscribe(handler, Note, name="once", deduplicate=Deduplicate())
     async with bus.running():

@@ -16,7 +16,7 @@ MakeBus = Callable[..., EventBus]
 
 @pytest.mark.real_time
 @pytest.mark.parametrize("context", ["actor", "delivery"])
-async def test_a_handler_that_blocks_the_event_loop_is_named(
+async def test_fault_C1_a_handler_that_blocks_the_event_loop_is_named(
     make_bus: MakeBus, caplog: pytest.LogCaptureFixture, context: Any
 ) -> None:
     stalls: list[LoopStalled] = []

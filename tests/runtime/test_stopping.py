@@ -162,7 +162,7 @@ async def test_a_cancellation_while_the_bus_starts_stops_what_has_started(make_b
 
 
 @pytest.mark.parametrize("times", [1, 2, 3])
-def test_cancelled_natively_on_asyncio_the_stop_is_in_order_and_the_cancellation_comes_out(
+def test_fault_B9_cancelled_natively_on_asyncio_the_stop_is_in_order_and_the_cancellation_comes_out(
     make_bus: MakeBus, times: int
 ) -> None:
     bus, stopped = make_bus(), list[str]()
@@ -193,7 +193,9 @@ def test_cancelled_natively_on_asyncio_the_stop_is_in_order_and_the_cancellation
 
 
 @pytest.mark.parametrize("how", ["timeout", "wait_for"])
-def test_the_time_limits_of_asyncio_give_timeout_error_after_an_ordered_stop(make_bus: MakeBus, how: str) -> None:
+def test_fault_B9_the_time_limits_of_asyncio_give_timeout_error_after_an_ordered_stop(
+    make_bus: MakeBus, how: str
+) -> None:
     bus, stopped = make_bus(), list[str]()
     bus.subscribe_actor(recording("1", stopped, 0.02), name="1")
 
@@ -219,7 +221,7 @@ def test_the_time_limits_of_asyncio_give_timeout_error_after_an_ordered_stop(mak
     assert stopped == ["1"]
 
 
-def test_a_sibling_in_a_task_group_of_asyncio_ends_the_bus_in_order(make_bus: MakeBus) -> None:
+def test_fault_B9_a_sibling_in_a_task_group_of_asyncio_ends_the_bus_in_order(make_bus: MakeBus) -> None:
     bus, stopped = make_bus(), list[str]()
     bus.subscribe_actor(recording("1", stopped, 0.02), name="1")
 
@@ -381,7 +383,7 @@ async def test_the_phases_come_in_order(make_bus: MakeBus) -> None:
 # ── what is refused meanwhile ──
 
 
-async def test_publishers_that_wait_for_room_get_bus_closed(make_bus: MakeBus) -> None:
+async def test_fault_E9_publishers_that_wait_for_room_get_bus_closed(make_bus: MakeBus) -> None:
     bus = make_bus()
     bus.subscribe(forever, int, mailbox=1, grace_period=0, timeout=None)
     bus.subscribe(ignore, int)
@@ -409,7 +411,7 @@ async def test_publishers_that_wait_for_room_get_bus_closed(make_bus: MakeBus) -
     assert bus.ledger().rejected == 1
 
 
-async def test_a_publish_in_stopping_is_refused(make_bus: MakeBus) -> None:
+async def test_fault_E17_a_publish_in_stopping_is_refused(make_bus: MakeBus) -> None:
     bus, refused = make_bus(), list[BusClosed]()
 
     class Farewell:
@@ -457,7 +459,9 @@ async def test_a_publisher_cancelled_in_the_step_of_the_stop_has_one_outcome(mak
 # ── what is left behind ──
 
 
-async def test_everything_accepted_is_handled_or_returned_in_the_order_of_acceptance(make_bus: MakeBus) -> None:
+async def test_fault_E8_everything_accepted_is_handled_or_returned_in_the_order_of_acceptance(
+    make_bus: MakeBus,
+) -> None:
     bus = make_bus()
     bus.subscribe(forever, int, name="a", grace_period=0, timeout=None)
     bus.subscribe(forever, int, name="b", grace_period=0, timeout=None, concurrency=2)
@@ -473,7 +477,7 @@ async def test_everything_accepted_is_handled_or_returned_in_the_order_of_accept
     assert bus.ledger().live == 0
 
 
-async def test_a_full_mailbox_is_drained_before_the_stop(make_bus: MakeBus) -> None:
+async def test_fault_E8_a_full_mailbox_is_drained_before_the_stop(make_bus: MakeBus) -> None:
     bus = make_bus()
     bus.subscribe(slow, int, mailbox=5)
     async with bus.running():
@@ -518,7 +522,9 @@ async def test_who_asked_is_told_of_the_stop(make_bus: MakeBus) -> None:
     assert bus.ledger().rejected == 2
 
 
-async def test_a_handler_that_swallows_the_cancellation_has_not_handled_its_delivery(make_bus: MakeBus) -> None:
+async def test_fault_B2_a_handler_that_swallows_the_cancellation_has_not_handled_its_delivery(
+    make_bus: MakeBus,
+) -> None:
     bus = make_bus()
 
     async def swallow(event: int) -> None:
@@ -586,7 +592,7 @@ async def test_a_cooperative_bus_stops_in_the_instant_its_last_handler_ends(make
     assert anyio.current_time() - before == pytest.approx(1, abs=0.05)
 
 
-async def test_a_leap_of_the_clock_fires_what_is_due_once(make_bus: MakeBus) -> None:
+async def test_fault_G7_a_leap_of_the_clock_fires_what_is_due_once(make_bus: MakeBus) -> None:
     """A suspended laptop: eight hours pass in no time, for everything at once."""
     bus, attempts = make_bus(), list[int]()
 
@@ -608,7 +614,7 @@ async def test_a_leap_of_the_clock_fires_what_is_due_once(make_bus: MakeBus) -> 
 
 
 @pytest.mark.real_time
-async def test_a_thread_that_does_not_end_is_named_and_waited_for(make_bus: MakeBus) -> None:
+async def test_fault_C2_a_thread_that_does_not_end_is_named_and_waited_for(make_bus: MakeBus) -> None:
     bus = make_bus()
     release = threading.Event()
     reports: list[StopReport] = []

@@ -141,7 +141,9 @@ async def test_a_thread_that_is_late_and_fails_has_timed_out(make_bus: MakeBus) 
 
 
 @pytest.mark.slow
-async def test_a_thread_is_not_abandoned_when_its_actor_is_stopped(make_bus: MakeBus, gate: threading.Event) -> None:
+async def test_fault_C3_a_thread_is_not_abandoned_when_its_actor_is_stopped(
+    make_bus: MakeBus, gate: threading.Event
+) -> None:
     bus = make_bus()
     trace: list[str] = []
     begun = threading.Event()
@@ -166,7 +168,7 @@ async def test_a_thread_is_not_abandoned_when_its_actor_is_stopped(make_bus: Mak
     assert bus.ledger().live == 0
 
 
-async def test_threads_that_block_starve_neither_the_loop_nor_the_threads_of_others(
+async def test_fault_C7_threads_that_block_starve_neither_the_loop_nor_the_threads_of_others(
     make_bus: MakeBus, gate: threading.Event
 ) -> None:
     bus = make_bus()

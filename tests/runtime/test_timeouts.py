@@ -42,7 +42,7 @@ async def test_the_time_limit_ends_an_attempt_to_the_instant(make_bus: MakeBus, 
     assert letter.failure.message == "no result within 7.0 s"
 
 
-async def test_a_time_out_of_the_handlers_own_is_an_ordinary_error(make_bus: MakeBus) -> None:
+async def test_fault_A13_a_time_out_of_the_handlers_own_is_an_ordinary_error(make_bus: MakeBus) -> None:
     bus = make_bus()
 
     @bus.subscriber(str, name="subject", timeout=7.0, retry=ONCE)
@@ -73,7 +73,7 @@ async def test_what_a_handler_raises_when_its_time_is_up_is_kept_in_a_letter_of_
     assert letter.failure.message == "while cleaning up"
 
 
-async def test_a_handler_that_catches_its_time_limit_and_returns_has_handled(make_bus: MakeBus) -> None:
+async def test_fault_A14_a_handler_that_catches_its_time_limit_and_returns_has_handled(make_bus: MakeBus) -> None:
     bus = make_bus()
 
     @bus.subscriber(str, name="subject", timeout=7.0, retry=ONCE)
@@ -88,7 +88,7 @@ async def test_a_handler_that_catches_its_time_limit_and_returns_has_handled(mak
         assert await outcome_of(bus, "text") == Handled()
 
 
-async def test_an_attempt_that_ends_at_its_deadline_has_exactly_one_outcome(make_bus: MakeBus) -> None:
+async def test_fault_B14_an_attempt_that_ends_at_its_deadline_has_exactly_one_outcome(make_bus: MakeBus) -> None:
     bus = make_bus()
 
     @bus.subscriber(int, name="subject", timeout=7.0, retry=ONCE, sick_after=1000)

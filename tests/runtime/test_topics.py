@@ -74,7 +74,7 @@ def test_a_topic_of_printable_segments_is_accepted(topic: str) -> None:
 
 
 @pytest.mark.parametrize(("text", "rule"), BAD.values(), ids=BAD)
-def test_a_text_that_breaks_a_rule_is_neither_a_topic_nor_a_pattern(text: object, rule: str) -> None:
+def test_fault_H6_H7_a_text_that_breaks_a_rule_is_neither_a_topic_nor_a_pattern(text: object, rule: str) -> None:
     with pytest.raises(InvalidTopic, match=rule):
         check_topic(text)
     with pytest.raises(InvalidTopic, match=rule):
@@ -200,7 +200,7 @@ def test_a_pattern_that_is_none_cannot_be_added() -> None:
         TopicPatterns[str]().add("ord*", "x")
 
 
-def test_the_longest_pattern_of_repetitions_is_matched_without_backtracking() -> None:
+def test_fault_H8_the_longest_pattern_of_repetitions_is_matched_without_backtracking() -> None:
     pattern = ".".join(["#", "a"] * (MAX_SEGMENTS // 2))
     topic = ".".join(["a"] * (MAX_SEGMENTS - 1) + ["b"])
     started = time.process_time()

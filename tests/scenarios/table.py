@@ -7,6 +7,10 @@ Each number is in the name or the parameters of at least one test of this folder
 
 from __future__ import annotations
 
+import re
+
+from tests.tables import ROOT, Table
+
 # number → what it is about
 SCENARIOS: dict[str, str] = {
     **{f"O{number}": title for number, title in enumerate(
@@ -167,3 +171,12 @@ ARGUED: dict[str, str] = {
         "Tasks under a supervisor are tested."
     ),
 }
+
+TABLE = Table(
+    "scenarios",
+    SCENARIOS,
+    ARGUED,
+    # The conservation has a scenario too, and stands with its like.
+    (ROOT / "tests" / "scenarios", ROOT / "tests" / "properties" / "test_conservation.py"),
+    re.compile(r"(?<![A-Za-z0-9])([OEN]\d+)(?![0-9])"),
+)

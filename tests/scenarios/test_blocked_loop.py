@@ -76,7 +76,7 @@ def stage(victim: Callable[..., Any], **options: Any) -> tuple[Supervisor, Recor
 
 
 @blocks
-async def test_N4_a_start_is_not_too_late_because_another_child_blocked_the_loop(
+async def test_N4_fault_G18_a_start_is_not_too_late_because_another_child_blocked_the_loop(
     blocks: list[tuple[float, float]],
 ) -> None:
     async def victim(context: ChildContext) -> None:

@@ -122,7 +122,9 @@ class Stage:
 
 @pytest.mark.parametrize(("times", "pause"), [(1, 0.0), (2, 0.0), (3, 0.01), (50, 0.001)])
 @pytest.mark.parametrize("phase", ENDS)
-async def test_N7_however_often_the_host_is_cancelled_the_end_is_in_order(phase: str, times: int, pause: float) -> None:
+async def test_fault_B10_N7_however_often_the_host_is_cancelled_the_end_is_in_order(
+    phase: str, times: int, pause: float
+) -> None:
     stage = Stage(phase)
     lines, seconds = ENDS[phase]
     async with anyio.create_task_group() as group:

@@ -29,7 +29,7 @@ def jump(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.usefixtures("jump")
-async def test_N18_a_wall_clock_that_jumps_neither_hastens_nor_delays_a_restart() -> None:
+async def test_N18_fault_G6_a_wall_clock_that_jumps_neither_hastens_nor_delays_a_restart() -> None:
     theatre = Theatre("a", spec={"backoff": SLOW})
     async with theatre.supervisor.running():
         theatre["a"].crash()

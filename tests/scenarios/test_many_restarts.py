@@ -68,7 +68,7 @@ class Mortal:
 
 
 @pytest.mark.parametrize("how", ["crashes", "same", "finishes", "renews", "scopes", "groups", "never up"])
-async def test_N8_thousands_of_restarts_leave_no_object_behind(how: str) -> None:
+async def test_fault_D22_N8_thousands_of_restarts_leave_no_object_behind(how: str) -> None:
     child = Mortal(how)
     # Apart by more than any memory of recent failures reaches, all of which are bounded by time as well.
     backoff = Backoff(initial=2.0, maximum=2.0, jitter=0.0)

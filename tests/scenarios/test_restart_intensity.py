@@ -36,7 +36,9 @@ def facts_of(error: RestartIntensityExceeded) -> tuple[str, str, str, int, int, 
 
 @WHOSE
 @STRATEGIES
-async def test_O47_restarts_that_are_far_enough_apart_are_never_too_many(strategy: Strategy, whose: str) -> None:
+async def test_fault_D11_O47_restarts_that_are_far_enough_apart_are_never_too_many(
+    strategy: Strategy, whose: str
+) -> None:
     theatre = Theatre("a", **limited(whose, at_most(1, 1.0), strategy=strategy))
     async with theatre.supervisor.running():
         for number in (2, 3, 4, 5):
@@ -147,7 +149,9 @@ GAPS = pytest.mark.parametrize(("gap", "survives"), [(1.0, True), (0.9375, False
 
 @GAPS
 @pytest.mark.parametrize("whose", ["child", "supervisor", "subtree"])
-async def test_O50_a_restart_exactly_one_period_ago_no_longer_counts(whose: str, gap: float, survives: bool) -> None:
+async def test_fault_D10_O50_a_restart_exactly_one_period_ago_no_longer_counts(
+    whose: str, gap: float, survives: bool
+) -> None:
     """Ours: the window is half-open; OTP's is inclusive and counts in whole seconds, so it may span nearly one more."""
     limit = at_most(1, 1.0)
     subtree = {"subtree_intensity": limit} if whose == "subtree" else {}

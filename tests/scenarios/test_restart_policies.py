@@ -82,7 +82,7 @@ REPORTED = {"returns": "ChildFinished", "terminated": "ChildStopped"}
 
 
 @pytest.mark.parametrize("cell", ACTORS, ids=str)
-async def test_the_policy_decides_what_follows_the_exit_of_an_actor(cell: Cell) -> None:
+async def test_fault_D16_the_policy_decides_what_follows_the_exit_of_an_actor(cell: Cell) -> None:
     state, incarnation, reports = cell.after
     theatre = Arena("a", spec={"restart": cell.policy, "intensity": LIMIT}, intensity=LIMIT)
     async with theatre.supervisor.running() as supervisor:

@@ -55,7 +55,7 @@ async def test_O55_a_round_of_one_for_all_is_one_restart() -> None:
     assert theatre.record.lines[-2:] == ["c1 down", "c2 down"]
 
 
-async def test_O55_crashes_in_one_moment_make_one_round() -> None:
+async def test_fault_D17_O55_crashes_in_one_moment_make_one_round() -> None:
     """Ours: OTP makes a round, and charges a restart, for each."""
     theatre = Theatre("a", "b", "c", strategy=Strategy.ONE_FOR_ALL, intensity=RestartIntensity(1, 60.0))
     async with theatre.supervisor.running() as supervisor:

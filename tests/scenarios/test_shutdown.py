@@ -210,7 +210,7 @@ async def test_O72_every_exit_during_a_stop_is_told_and_nobody_is_restarted() ->
     assert troupe.supervisor.stop_report.is_clean
 
 
-async def test_O73_an_odd_exit_while_being_stopped_is_told_and_does_not_fail_the_stop() -> None:
+async def test_fault_D5_O73_an_odd_exit_while_being_stopped_is_told_and_does_not_fail_the_stop() -> None:
     record = Record()
     mortals = [Mortal(record, str(number)) for number in range(3)]
     starts = iter(mortals)

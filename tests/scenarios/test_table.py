@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.scenarios.__main__ import backends_of, covering, problems
-from tests.scenarios.table import ARGUED, SCENARIOS
+from tests.scenarios.table import ARGUED, SCENARIOS, TABLE
+from tests.tables import backends_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,7 +31,9 @@ def test_the_table_has_the_rows_of_all_three_lists() -> None:
 
 
 def test_a_number_in_the_name_of_a_test_or_in_its_parameters_covers_the_scenario() -> None:
-    found = covering(["f.py::test_O17_says[asyncio]", "f.py::test_x[O33-a-trio]", "f.py::test_NO17_x", "O1.py::test_y"])
+    found = TABLE.covering(
+        ["f.py::test_O17_says[asyncio]", "f.py::test_x[O33-a-trio]", "f.py::test_NO17_x", "O1.py::test_y"]
+    )
     assert {number: len(tests) for number, tests in found.items()} == {"O17": 1, "O33": 1}
 
 
@@ -41,10 +43,10 @@ def test_a_test_that_names_no_backend_holds_on_both() -> None:
 
 
 def test_a_scenario_without_a_test_on_a_backend_is_a_problem_and_so_is_a_number_that_is_in_no_table() -> None:
-    found = covering([f"f.py::test_{number}_x" for number in SCENARIOS if number != "O17"])
+    found = TABLE.covering([f"f.py::test_{number}_x" for number in SCENARIOS if number != "O17"])
     found["O17"] = ["f.py::test_O17_x[asyncio]"]
     found["O100"] = ["f.py::test_O100_x"]
-    assert problems(found) == [
+    assert TABLE.problems(found) == [
         "O100 is not in the table",
         "O17 (starting a child that is up) has no test on trio",
     ]

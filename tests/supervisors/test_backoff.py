@@ -29,7 +29,7 @@ def test_the_defaults_start_at_a_tenth_of_a_second_and_end_at_half_a_minute() ->
 
 
 @pytest.mark.parametrize("attempt", [1025, 10**9, 10**400])
-def test_no_attempt_is_too_large(attempt: int) -> None:
+def test_fault_D19_no_attempt_is_too_large(attempt: int) -> None:
     assert Backoff(jitter=0).delay(attempt, Random(0)) == 30.0
 
 
@@ -66,7 +66,7 @@ def test_what_is_no_number_is_refused(field: str, value: Any) -> None:
 
 @pytest.mark.parametrize("field", ["initial", "maximum", "factor", "jitter"])
 @pytest.mark.parametrize("value", [*NOT_FINITE, -0.1])
-def test_what_is_not_finite_or_negative_is_refused(field: str, value: Any) -> None:
+def test_fault_D19_what_is_not_finite_or_negative_is_refused(field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"^{field}=.* must lie between"):
         Backoff(**{field: value})
 

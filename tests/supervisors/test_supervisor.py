@@ -183,7 +183,7 @@ async def test_a_start_that_takes_too_long_is_a_failed_start() -> None:
             pytest.fail("it must not run")  # pragma: no cover
 
 
-async def test_a_permanent_child_that_returns_without_being_up_failed_to_start() -> None:
+async def test_fault_D3_a_permanent_child_that_returns_without_being_up_failed_to_start() -> None:
     async def returns(context: ChildContext) -> None:
         pass
 
@@ -290,7 +290,7 @@ async def test_a_supervisor_runs_one_run_at_a_time_but_many_in_its_life() -> Non
                 await theatre.supervisor.run()
 
 
-async def test_a_stop_during_a_backoff_returns_at_once_and_nothing_is_started_after() -> None:
+async def test_fault_D18_a_stop_during_a_backoff_returns_at_once_and_nothing_is_started_after() -> None:
     theatre = Theatre("a", spec={"backoff": Backoff(initial=1000.0, maximum=1000.0)})
     async with theatre.supervisor.running():
         theatre["a"].crash()

@@ -155,7 +155,7 @@ async def test_terminating_a_child_that_is_starting_tells_whoever_had_it_started
     assert errors[0].failure is None
 
 
-async def test_terminating_a_member_of_a_group_restart_takes_it_out() -> None:
+async def test_fault_D20_terminating_a_member_of_a_group_restart_takes_it_out() -> None:
     theatre = Theatre("a", "b", "c", strategy=Strategy.REST_FOR_ONE, spec={"backoff": Backoff(initial=5.0)})
     async with theatre.supervisor.running() as supervisor:
         theatre["b"].crash()
@@ -184,7 +184,7 @@ async def test_a_member_of_a_group_restart_that_was_terminated_stays_down_also_w
         ]
 
 
-async def test_a_child_started_during_a_group_restart_takes_the_last_turn() -> None:
+async def test_fault_D20_a_child_started_during_a_group_restart_takes_the_last_turn() -> None:
     theatre = Theatre("a", "b", strategy=Strategy.ONE_FOR_ALL, spec={"backoff": Backoff(initial=5.0, jitter=0.0)})
     late = Puppet(theatre.record, "late")
     async with theatre.supervisor.running() as supervisor:

@@ -173,7 +173,7 @@ class BrokenChance(Random):
         raise RuntimeError("out of entropy")
 
 
-async def test_an_error_of_the_supervisor_itself_ends_its_children_and_is_raised() -> None:
+async def test_fault_D12_an_error_of_the_supervisor_itself_ends_its_children_and_is_raised() -> None:
     theatre = Theatre("a", "b", spec={"backoff": Backoff()}, random=BrokenChance())
 
     async def never_up(context: ChildContext) -> None:
@@ -271,7 +271,7 @@ async def test_a_stop_callback_that_raises_does_not_keep_the_child_from_being_st
     assert [each.failure.message for each in supervisor.stop_report.errors] == ["in a callback"]
 
 
-async def test_a_crash_while_others_are_being_stopped_is_not_followed_by_a_restart() -> None:
+async def test_fault_D21_a_crash_while_others_are_being_stopped_is_not_followed_by_a_restart() -> None:
     theatre = Theatre("a", "b", cleanup=1.0)
     async with theatre.supervisor.running():
         theatre.supervisor.request_stop()

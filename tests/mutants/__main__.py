@@ -1,0 +1,129 @@
+"""Make each bug of the catalogue in a copy of the source, and see which harness finds it, and how soon.
+
+    python -m tests.mutants [--jobs N] [TEXT …]     only bugs in whose description one of the texts is
+
+Fails if one is not found within a minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from attrs import frozen
+
+from tests.mutants.catalogue import HARNESSES, Bug, bugs, source_of
+from tests.tables import ROOT
+
+LIMIT = 60.0  # seconds for one bug
+PARTS = ("runtime", "supervisors", "tests", "benchmarks", "examples", "pyproject.toml", "README.md", "dev.py")
+LEFT_OUT = shutil.ignore_patterns("__pycache__", "results")
+
+
+@frozen
+class Hunt:
+    """How the search for a bug went: *by* is the harness that has found it."""
+
+    bug: Bug
+    by: str | None
+    seconds: float
+
+    def __str__(self) -> str:
+        found = f"{self.by:14}" if self.by else "NOT FOUND     "
+        return f"{self.seconds:6.1f} s  {found} {self.bug.what}"
+
+
+@contextmanager
+def copies(count: int) -> Generator[queue.Queue[Path]]:
+    """Give copies of the checkout to make bugs in."""
+    with tempfile.TemporaryDirectory() as folder:
+        found: queue.Queue[Path] = queue.Queue()
+        for number in range(count):
+            copy = Path(folder) / str(number)
+            for part in PARTS:
+                source = ROOT / part
+                if source.is_dir():
+                    shutil.copytree(source, copy / part, ignore=LEFT_OUT)
+                else:
+                    copy.mkdir(exist_ok=True)
+                    shutil.copy(source, copy / part)
+            found.put(copy)
+        yield found
+
+
+def hunt(bug: Bug, copy: Path) -> Hunt:
+    """Make *bug* in *copy*, let the harnesses look for it, and take it back."""
+    began = time.monotonic()
+    file = copy / bug.file
+    as_it_is = source_of(bug, copy)
+    file.write_text(bug.in_source(as_it_is))
+    try:
+        for harness in bug.found_by:
+            left = LIMIT - (time.monotonic() - began)
+            if left <= 0:
+                break
+            if not passes(harness, copy, left):
+                return Hunt(bug, harness, time.monotonic() - began)
+        return Hunt(bug, None, time.monotonic() - began)
+    finally:
+        file.write_text(as_it_is)
+
+
+def passes(harness: str, copy: Path, limit: float) -> bool:
+    """Tell whether *harness* finds nothing in *copy*; a test that hangs has found something, running out of time has
+    not."""
+    paths = os.pathsep.join(str(copy / part) for part in ("runtime", "supervisors", ""))
+    # Without a cache of bytecode, which would not notice two changes within a second.
+    environment = {**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1", "HYPOTHESIS_PROFILE": "fast"}
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-o", f"timeout={limit / 3:.0f}"]
+    process = subprocess.Popen(
+        [*command, *HARNESSES[harness]],
+        cwd=copy,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        return process.wait(limit) == 0
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return True
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description="Have the harnesses look for bugs.")
+    parser.add_argument("--jobs", type=int, default=2, help="so many at a time (default: 2)")
+    parser.add_argument("text", nargs="*", help="only bugs in whose description one of these is")
+    arguments = parser.parse_args()
+    chosen = [bug for bug in bugs() if not arguments.text or any(text in bug.what for text in arguments.text)]
+    with copies(arguments.jobs) as free, ThreadPoolExecutor(arguments.jobs) as pool:
+
+        def one(bug: Bug) -> Hunt:
+            copy = free.get()
+            try:
+                return hunt(bug, copy)
+            finally:
+                free.put(copy)
+
+        hunts: list[Hunt] = []
+        for each in pool.map(one, chosen):
+            print(each, flush=True)
+            hunts.append(each)
+    missed = [each for each in hunts if each.by is None]
+    print(f"{len(hunts)} bugs: {len(hunts) - len(missed)} found, {len(missed)} not found")
+    sys.exit(1 if missed else 0)
+
+
+if __name__ == "__main__":
+    main()
