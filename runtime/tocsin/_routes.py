@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ._actor import Actor
     from ._mailbox import Mailbox
 
+
 @final
 class Route:
     """Whose mailboxes events of one class go to, and how many have gone there."""
