@@ -6,7 +6,8 @@
     python3 dev.py test ARGUMENTS      run pytest with these arguments, without coverage
     python3 dev.py test --fast [...]   the tier to run before a commit: few examples, no slow tests
     python3 dev.py test --dev [...]    in Python's development mode (-X dev -W error, in the processes it starts too)
-    python3 dev.py soak ARGUMENTS      run the long tests alone; --seeds N: so many seeds in each simulation
+    python3 dev.py soak [options]      run the long tests alone; --seeds N: so many seeds in each simulation, --hours H:
+                                       again and again with new seeds, for so long; other options are pytest's
     python3 dev.py lint                run every static check
     python3 dev.py bench [options]     run the benchmarks
 
@@ -221,24 +222,37 @@ def test(arguments: list[str]) -> NoReturn:
 
 
 def soak(arguments: list[str]) -> NoReturn:
-    rest, seeds = soak_arguments(arguments)
+    rest, seeds, hours = soak_arguments(arguments)
     prepare("test")
     os.chdir(ROOT)
-    become(module("pytest", *rest), environment() | seeds)
+    variables = environment() | ({} if seeds is None else {"TOCSIN_SEEDS": str(seeds)})
+    end, first = time.monotonic() + hours * 3600, 0
+    while True:
+        say(f"the long tests, with seeds from {first} on")
+        done = subprocess.run(module("pytest", *rest), env=variables | {"TOCSIN_FIRST_SEED": str(first)})
+        if done.returncode or time.monotonic() >= end:
+            sys.exit(done.returncode)
+        first += 1000 if seeds is None else seeds  # more than any test tries by itself
 
 
-def soak_arguments(arguments: list[str]) -> tuple[list[str], dict[str, str]]:
-    """Turn the arguments of `dev.py soak` into pytest's, and what the simulations find in the environment."""
-    seeds: dict[str, str] = {}
-    if "--seeds" in arguments:
-        place = arguments.index("--seeds")
-        number = arguments[place + 1] if place + 1 < len(arguments) else ""
-        if not number.isdecimal():
-            sys.exit(f"dev.py soak: --seeds {number}: must be how many seeds each simulation is to try, such as 10000")
-        seeds["TOCSIN_SEEDS"] = number
-        arguments = arguments[:place] + arguments[place + 2 :]
+def soak_arguments(arguments: list[str]) -> tuple[list[str], int | None, float]:
+    """Turn the arguments of `dev.py soak` into pytest's; how many seeds to try, and for how many hours."""
+    seeds, arguments = number_after("--seeds", "how many seeds each simulation is to try, such as 10000", arguments)
+    hours, arguments = number_after("--hours", "for how many hours to go on, such as 8", arguments)
     # Each test may take hours: who soaks looks at the clock.
-    return [*PARALLEL, "-m", "slow or soak", "-o", "timeout=0", *arguments], seeds
+    rest = [*PARALLEL, "-m", "slow or soak", "-o", "timeout=0", *arguments]
+    return rest, None if seeds is None else int(seeds), 0.0 if hours is None else float(hours)
+
+
+def number_after(option: str, what: str, arguments: list[str]) -> tuple[str | None, list[str]]:
+    """Take *option* and its number out of *arguments*; None if it is not there."""
+    if option not in arguments:
+        return None, arguments
+    place = arguments.index(option)
+    number = arguments[place + 1] if place + 1 < len(arguments) else ""
+    if not number.isdecimal():
+        sys.exit(f"dev.py soak: {option} {number}: must be {what}")
+    return number, arguments[:place] + arguments[place + 2 :]
 
 
 def bench(arguments: list[str]) -> NoReturn:

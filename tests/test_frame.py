@@ -77,21 +77,20 @@ def test_the_fast_tier_leaves_out_slow_tests_and_keeps_other_arguments(dev: Modu
 
 
 def test_the_long_tests_have_all_the_time_they_want(dev: ModuleType) -> None:
-    arguments, environment = dev.soak_arguments(["-x"])
+    arguments, seeds, hours = dev.soak_arguments(["-x"])
     assert arguments == [*dev.PARALLEL, "-m", "slow or soak", "-o", "timeout=0", "-x"]
-    assert environment == {}
+    assert (seeds, hours) == (None, 0.0)
 
 
 def test_the_long_tests_try_as_many_seeds_as_asked_for(dev: ModuleType) -> None:
-    arguments, environment = dev.soak_arguments(["--seeds", "500", "tests/testing"])
-    assert arguments[-1] == "tests/testing"
-    assert "--seeds" not in arguments
-    assert environment == {"TOCSIN_SEEDS": "500"}
+    arguments, seeds, hours = dev.soak_arguments(["--seeds", "500", "tests/testing", "--hours", "8"])
+    assert arguments[-2:] == ["timeout=0", "tests/testing"]
+    assert (seeds, hours) == (500, 8.0)
 
 
-@pytest.mark.parametrize("arguments", [["--seeds"], ["--seeds", "many"]])
-def test_seeds_that_are_no_number_are_refused(dev: ModuleType, arguments: list[str]) -> None:
-    with pytest.raises(SystemExit, match="must be how many seeds"):
+@pytest.mark.parametrize("arguments", [["--seeds"], ["--seeds", "many"], ["--hours", "-1"]])
+def test_seeds_and_hours_that_are_no_number_are_refused(dev: ModuleType, arguments: list[str]) -> None:
+    with pytest.raises(SystemExit, match=r"must be (how many seeds|for how many hours)"):
         dev.soak_arguments(arguments)
 
 

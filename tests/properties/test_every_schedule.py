@@ -1,53 +1,16 @@
-"""Small races, on every schedule there is with one change of task that need not be (two in the long runs).
-
-Each is a bus with one or two subscribers and a few tasks at odds with one another. What is promised is checked by the
-watch over the bus, on every one of these schedules; a few things more are said here.
+"""Small races, on every schedule there is with one change of task that need not be (two in the long runs), and with a
+cancellation at every step.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from typing import Any
 
-import anyio
-import anyio.lowlevel
 import pytest
-from attrs import frozen
 
-from tocsin import (
-    AskError,
-    Backoff,
-    BusClosed,
-    BusNotRunning,
-    Coalesce,
-    Delivery,
-    DropOldest,
-    EventBus,
-    Handled,
-    MailboxFull,
-    Priority,
-    Reject,
-    RestartIntensity,
-    RetryPolicy,
-    Strategy,
-    TocsinError,
-)
-from tocsin.testing import BACKENDS, Backend, Simulation, explored
-
-PLENTY = RestartIntensity(1_000, 1.0, max_consecutive=None, may_never_trip=True)
-AT_ONCE: dict[str, Any] = {
-    "intensity": PLENTY,
-    "backoff": Backoff.none(),
-    "retry": RetryPolicy(2, Backoff.none()),
-    "grace_period": 1.0,
-}
-
-
-@frozen
-class Work:
-    number: int = 0
+from tests.properties.races import RACES
+from tocsin.testing import BACKENDS, Backend, cancelled_at_every_step, explored
 
 
 @pytest.fixture(autouse=True)
@@ -55,287 +18,6 @@ def quiet(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, logger="tocsin")
 
 
-def new_bus(simulation: Simulation) -> EventBus:
-    bus = EventBus("small", intensity=PLENTY)
-    simulation.watch(bus)
-    return bus
-
-
-async def turn(_event: Work) -> None:
-    """Take one turn of the loop."""
-    await anyio.lowlevel.checkpoint()
-
-
-async def at_once(*calls: Callable[[], Coroutine[Any, Any, object]]) -> None:
-    """Have all of them run at the same time."""
-    async with anyio.create_task_group() as group:
-        for call in calls:
-            group.start_soon(call)
-
-
-async def publishing(bus: EventBus, *events: Work, **options: Any) -> None:
-    with suppress(BusClosed, MailboxFull):
-        for event in events:
-            await bus.publish(event, **options)
-
-
-# ── the races ──
-
-
-async def two_publishers_and_one_place(simulation: Simulation) -> None:
-    bus = new_bus(simulation)
-    bus.subscribe(turn, Work, mailbox=1)
-    async with bus.running():
-        await at_once(lambda: publishing(bus, Work(1), Work(2)), lambda: publishing(bus, Work(3), Work(4)))
-        await simulation.settle(bus)
-    assert bus.ledger().handled == 4
-
-
-async def an_urgent_publisher_among_others(simulation: Simulation) -> None:
-    bus = new_bus(simulation)
-    bus.subscribe(turn, Work, mailbox=1)
-    async with bus.running():
-        await at_once(
-            lambda: publishing(bus, Work(1), Work(2)),
-            lambda: publishing(bus, Work(3), priority=Priority.CRITICAL),
-        )
-
-
-async def a_publisher_and_the_stop(simulation: Simulation) -> None:
-    bus = new_bus(simulation)
-    bus.subscribe(turn, Work, mailbox=1)
-    async with bus.running():
-        await at_once(lambda: publishing(bus, Work(1), Work(2), Work(3)), lambda: bus.stop(drain_timeout=0.0))
-
-
-async def a_publisher_and_the_end_of_its_subscription(simulation: Simulation) -> None:
-    bus = new_bus(simulation)
-    subscription = bus.subscribe(turn, Work, mailbox=1)
-    async with bus.running():
-        await at_once(lambda: publishing(bus, Work(1), Work(2), Work(3)), subscription.unsubscribe)
-
-
-async def a_publisher_that_is_cancelled_as_it_gets_room(simulation: Simulation) -> None:
-    bus = new_bus(simulation)
-    bus.subscribe(turn, Work, mailbox=1)
-
-    async def cancelled() -> None:
-        with anyio.CancelScope() as scope:
-            async with anyio.create_task_group() as group:
-                group.start_soon(publishing, bus, Work(1), Work(2), Work(3))
-                await anyio.lowlevel.checkpoint()
-                await anyio.lowlevel.checkpoint()
-                scope.cancel()
-
-    async with bus.running():
-        await at_once(cancelled, lambda: publishing(bus, Work(4)))
-        await simulation.settle(bus)
-
-
-async def a_retry_and_a_new_event(simulation: Simulation) -> None:
-    bus = new_bus(simulation)
-
-    async def fails_once(event: Work, delivery: Delivery[Work]) -> None:
-        await anyio.lowlevel.checkpoint()
-        if delivery.attempt == 1 and event.number == 1:
-            raise ConnectionError
-
-    bus.subscribe(fails_once, Work, mailbox=2, **AT_ONCE)
-    async with bus.running():
-        await at_once(lambda: publishing(bus, Work(1)), lambda: publishing(bus, Work(2)))
-        await simulation.settle(bus)
-    assert bus.ledger().handled == 2
-
-
-async def a_retry_in_strict_order(simulation: Simulation) -> None:
-    bus, begun = new_bus(simulation), list[int]()
-
-    async def fails_once(event: Work, delivery: Delivery[Work]) -> None:
-        begun.append(event.number)
-        await anyio.lowlevel.checkpoint()
-        if delivery.attempt == 1:
-            raise ConnectionError
-
-    bus.subscribe(fails_once, Work, mailbox=2, strict_order=True, **AT_ONCE)
-    async with bus.running():
-        await publishing(bus, Work(1), Work(2))
-        await simulation.settle(bus)
-    assert begun == [1, 1, 2, 2]
-
-
-async def two_servers_and_one_key(simulation: Simulation) -> None:
-    bus = new_bus(simulation)
-    bus.subscribe(turn, Work, mailbox=3, concurrency=2, key=lambda work: work.number % 2)
-    async with bus.running():
-        await at_once(lambda: publishing(bus, Work(1), Work(3)), lambda: publishing(bus, Work(2)))
-        await simulation.settle(bus)
-    assert bus.ledger().handled == 3
-
-
-async def two_servers_of_one_mailbox(simulation: Simulation) -> None:
-    bus = new_bus(simulation)
-    bus.subscribe(turn, Work, mailbox=1, concurrency=2)
-    async with bus.running():
-        await publishing(bus, Work(1), Work(2), Work(3))
-        await simulation.settle(bus)
-    assert bus.ledger().handled == 3
-
-
-async def a_crash_and_a_publisher(simulation: Simulation) -> None:
-    bus = new_bus(simulation)
-
-    async def crashes(event: Work, delivery: Delivery[Work]) -> None:
-        await anyio.lowlevel.checkpoint()
-        if delivery.attempt == 1 and event.number == 1:
-            raise BaseExceptionGroup("of a task group", [ConnectionError()])
-
-    bus.subscribe(crashes, Work, mailbox=1, **AT_ONCE)
-    async with bus.running():
-        await at_once(lambda: publishing(bus, Work(1), Work(2)), lambda: publishing(bus, Work(3)))
-        await simulation.settle(bus)
-    assert bus.ledger().handled == 3
-
-
-async def a_group_that_restarts_and_a_publisher(simulation: Simulation) -> None:
-    bus = new_bus(simulation)
-    group = bus.group("group", strategy=Strategy.ONE_FOR_ALL, intensity=PLENTY)
-
-    async def cancelled_by_a_stranger(_event: Work, delivery: Delivery[Work]) -> None:
-        if delivery.attempt == 1:
-            with anyio.CancelScope() as scope:
-                scope.cancel()
-                await anyio.lowlevel.checkpoint()
-            raise ConnectionError
-
-    group.subscribe(cancelled_by_a_stranger, Work, name="first", **AT_ONCE)
-    group.subscribe(turn, Work, name="second", **AT_ONCE)
-    async with bus.running():
-        await publishing(bus, Work(1), Work(2))
-        await simulation.settle(bus)
-    assert bus.ledger().handled == 4
-
-
-async def a_question_and_the_stop(simulation: Simulation) -> None:
-    bus = new_bus(simulation)
-
-    async def answer(event: Work) -> int:
-        await anyio.lowlevel.checkpoint()
-        return event.number
-
-    async def ask() -> None:
-        with suppress(AskError, TocsinError):
-            assert await bus.ask(Work(3)) == 3
-
-    bus.subscribe(answer, Work)
-    async with bus.running():
-        await at_once(ask, lambda: bus.stop(drain_timeout=0.0))
-
-
-async def a_drain_and_a_handler_that_publishes(simulation: Simulation) -> None:
-    bus = new_bus(simulation)
-
-    async def follows(event: Work) -> None:
-        await anyio.lowlevel.checkpoint()
-        if event.number:
-            await bus.publish(Work(event.number - 1))
-
-    bus.subscribe(follows, Work, mailbox=2)
-    async with bus.running():
-        await publishing(bus, Work(2))
-        assert await bus.drain()
-    assert bus.ledger().handled == 3
-
-
-async def a_subscriber_that_comes_while_others_publish(simulation: Simulation) -> None:
-    bus = new_bus(simulation)
-    bus.subscribe(turn, Work, name="first", mailbox=1)
-
-    async def come() -> None:
-        await bus.subscribe_now(turn, Work, name="second")
-        receipt = await bus.publish(Work(9))
-        assert (await receipt.settled())["second"] == Handled()
-
-    async with bus.running():
-        await at_once(come, lambda: publishing(bus, Work(1), Work(2)))
-        await simulation.settle(bus)
-
-
-async def two_who_stop_at_once(simulation: Simulation) -> None:
-    bus = new_bus(simulation)
-    bus.subscribe(turn, Work)
-    async with bus.running():
-        await publishing(bus, Work(1), Work(2))
-        await at_once(bus.stop, lambda: bus.stop(drain_timeout=0.0))
-
-
-async def newer_states_of_one_thing(simulation: Simulation) -> None:
-    bus, seen = new_bus(simulation), list[int]()
-
-    async def note(event: Work) -> None:
-        seen.append(event.number)
-        await anyio.lowlevel.checkpoint()
-
-    bus.subscribe(note, Work, mailbox=2, overflow=Coalesce(lambda _event: "one"))
-    async with bus.running():
-        await publishing(bus, Work(1), Work(2), Work(3))
-        await simulation.settle(bus)
-    assert seen == sorted(seen)
-    assert seen[-1] == 3
-
-
-async def the_oldest_is_dropped_while_it_is_taken(simulation: Simulation) -> None:
-    bus = new_bus(simulation)
-    bus.subscribe(turn, Work, mailbox=1, overflow=DropOldest())
-    async with bus.running():
-        await at_once(lambda: publishing(bus, Work(1), Work(2)), lambda: publishing(bus, Work(3)))
-        await simulation.settle(bus)
-
-
-async def a_full_mailbox_refuses(simulation: Simulation) -> None:
-    bus = new_bus(simulation)
-    bus.subscribe(turn, Work, name="refuses", mailbox=1, overflow=Reject())
-    bus.subscribe(turn, Work, name="waits", mailbox=1)
-    async with bus.running():
-        await at_once(lambda: publishing(bus, Work(1), Work(2)), lambda: publishing(bus, Work(3)))
-        await simulation.settle(bus)
-
-
-async def a_publisher_before_the_start(simulation: Simulation) -> None:
-    bus = new_bus(simulation)
-    bus.subscribe(turn, Work)
-
-    async def early() -> None:
-        with suppress(BusNotRunning, BusClosed):
-            await bus.publish(Work(1))
-
-    async def run() -> None:
-        async with bus.running():
-            await anyio.lowlevel.checkpoint()
-
-    await at_once(early, run, early)
-
-
-RACES = [
-    two_publishers_and_one_place,
-    an_urgent_publisher_among_others,
-    a_publisher_and_the_stop,
-    a_publisher_and_the_end_of_its_subscription,
-    a_publisher_that_is_cancelled_as_it_gets_room,
-    a_retry_and_a_new_event,
-    a_retry_in_strict_order,
-    two_servers_and_one_key,
-    two_servers_of_one_mailbox,
-    a_crash_and_a_publisher,
-    a_group_that_restarts_and_a_publisher,
-    a_question_and_the_stop,
-    a_drain_and_a_handler_that_publishes,
-    a_subscriber_that_comes_while_others_publish,
-    two_who_stop_at_once,
-    newer_states_of_one_thing,
-    the_oldest_is_dropped_while_it_is_taken,
-    a_full_mailbox_refuses,
-    a_publisher_before_the_start,
-]
 races = pytest.mark.parametrize("race", RACES, ids=lambda race: race.__name__)
 backends = pytest.mark.parametrize("backend", BACKENDS)
 
@@ -358,3 +40,26 @@ def test_promises_hold_on_every_schedule_with_one_change_of_task(race: Any, back
 @backends
 def test_promises_hold_on_every_schedule_with_two_changes_of_task(race: Any, backend: Backend) -> None:
     explored(bound=2, backends=[backend], limit=1_000_000)(race)()
+
+
+# ── cancellations: of everything, and on asyncio natively of the task that runs the bus ──
+
+
+@races
+@backends
+def test_promises_hold_wherever_the_run_is_cancelled(race: Any, backend: Backend) -> None:
+    cancelled_at_every_step(targets=["run", "host"], backends=[backend], runs=8)(race)()
+
+
+@pytest.mark.slow
+@races
+@backends
+def test_promises_hold_after_a_cancellation_at_every_step(race: Any, backend: Backend) -> None:
+    cancelled_at_every_step(targets=["run", "host"], backends=[backend])(race)()
+
+
+@pytest.mark.soak
+@races
+@backends
+def test_promises_hold_after_a_cancellation_at_every_step_of_many_schedules(race: Any, backend: Backend) -> None:
+    cancelled_at_every_step(targets=["run", "host"], backends=[backend], seeds=50)(race)()

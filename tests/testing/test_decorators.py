@@ -10,7 +10,7 @@ import anyio.lowlevel
 import pytest
 
 from tocsin.testing import BACKENDS, Backend, Simulation, cancelled_at_every_step, explored, simulated
-from tocsin.testing._plans import Plan, count_of, plan_of, plans
+from tocsin.testing._plans import FIRST, SEEDS, Plan, number_of, plan_of, plans
 
 
 async def race(simulation: Simulation) -> None:
@@ -258,9 +258,14 @@ def test_one_plan_is_replayed_whatever_the_test_asks_for() -> None:
 
 @pytest.mark.parametrize(("said", "count"), [({}, 5), ({"TOCSIN_SEEDS": ""}, 5), ({"TOCSIN_SEEDS": "12"}, 12)])
 def test_the_environment_says_how_many_seeds_there_are(said: dict[str, str], count: int) -> None:
-    assert count_of(5, said) == count
+    assert number_of(SEEDS, 5, said) == count
+
+
+def test_seeds_go_on_from_the_first_that_the_environment_says() -> None:
+    environment = {SEEDS: "2", FIRST: "40"}
+    assert [plan.seed for plan in plans(["trio"], ["random"], 5, environment)] == [40, 41]
 
 
 def test_a_number_of_seeds_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="TOCSIN_SEEDS='many'"):
-        count_of(5, {"TOCSIN_SEEDS": "many"})
+        number_of(SEEDS, 5, {SEEDS: "many"})

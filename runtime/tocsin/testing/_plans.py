@@ -2,7 +2,7 @@
 
 A failure names its run by a short text, `backend:schedule:seed` or with a step of a cancellation behind it, which the
 environment variable TOCSIN_REPLAY gives back. TOCSIN_SEEDS is how many seeds are tried, in the place of what the test
-says: for runs over night.
+says, and TOCSIN_FIRST_SEED which is the first: for runs over night.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 REPLAY = "TOCSIN_REPLAY"
 SEEDS = "TOCSIN_SEEDS"
+FIRST = "TOCSIN_FIRST_SEED"
 Kind = Literal["random", "priority", "order", "choices"]
 KINDS: tuple[Kind, ...] = ("random", "priority", "order", "choices")
 
@@ -95,16 +96,16 @@ def plans(
         yield plan_of(replayed)
         return
     for backend in backends:
-        for seed in range(count_of(seeds, environment)):
+        for seed in range(number_of(SEEDS, seeds, environment)):
             for kind in kinds:
-                yield Plan(backend, kind, seed)
+                yield Plan(backend, kind, number_of(FIRST, 0, environment) + seed)
 
 
-def count_of(seeds: int, environment: Mapping[str, str] = os.environ) -> int:
-    """Give how many seeds to try: what the environment says, else *seeds*; raise ValueError for what is no number."""
-    said = environment.get(SEEDS)
+def number_of(name: str, usual: int, environment: Mapping[str, str] = os.environ) -> int:
+    """Give the number that the environment says for *name*, else the *usual* one; raise ValueError for what is none."""
+    said = environment.get(name)
     if not said:
-        return seeds
+        return usual
     if not said.isdecimal():
-        raise ValueError(f"{SEEDS}={said!r}: must be how many seeds each test is to try, such as 10000")
+        raise ValueError(f"{name}={said!r}: must be a number of seeds, such as 10000")
     return int(said)
