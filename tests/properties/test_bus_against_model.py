@@ -544,14 +544,15 @@ def conform(program: Program) -> None:
     play(Runner(program).run, program.backend, program.seed)
 
 
-@pytest.mark.timeout(600)  # hundreds of programs: minutes on a slow machine; a hang would be found by virtual time
+# The most programs in the long runs.
+@pytest.mark.parametrize("times", [2, pytest.param(100, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_at_rest_the_bus_is_what_the_model_says(backend: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_at_rest_the_bus_is_what_the_model_says(backend: str, times: int, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, logger="tocsin")  # thousands of dead letters are nothing to tell of
 
     assert settings.default is not None
 
-    @settings(max_examples=4 * settings.default.max_examples)
+    @settings(max_examples=times * settings.default.max_examples)
     @given(programs(backend))
     def check(program: Program) -> None:
         conform(program)

@@ -101,6 +101,7 @@ async def cost_of_terminating_by_reference(count: int) -> float:
         return spent() - began
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("cost_of", [cost_of_terminating, cost_of_terminating_by_reference], ids=["named", "template"])
 async def test_O96_terminating_ten_times_as_many_costs_at_most_fifty_times_as_much(
     cost_of: Callable[[int], Awaitable[float]],
@@ -123,6 +124,7 @@ async def costs_of_a_life(count: int) -> tuple[float, float]:
     return up - began, spent() - up
 
 
+@pytest.mark.soak
 async def test_O97_starting_and_stopping_twenty_times_as_many_costs_at_most_a_hundred_times_as_much() -> None:
     many, few = await costs_of_a_life(20 * FEW), await costs_of_a_life(FEW)
     assert many[0] < 100 * few[0]

@@ -26,17 +26,19 @@ from tocsin_supervisors import (
     SuspendChild,
 )
 
-SEEDS = range(1, 101)
 PLENTY = RestartIntensity(10**6, 1.0, max_consecutive=None)
 PAUSES = [0.0, 0.0, 0.0, 0.001, 0.1, 0.5, 1.0, 2.0]
 
 Scene = Callable[[Random], Awaitable[None]]
 backends = pytest.mark.parametrize("backend", ["asyncio", "trio"])
+schedules = pytest.mark.parametrize(
+    "seeds", [range(1, 41), pytest.param(range(41, 1_001), marks=pytest.mark.soak)], ids=["40", "960"]
+)
 
 
-def on_every_schedule(scene: Scene, backend: str) -> None:
+def on_every_schedule(scene: Scene, backend: str, seeds: range) -> None:
     """Play *scene* once for each seed, which decides what happens in it and whose turn it is."""
-    for seed in SEEDS:
+    for seed in seeds:
         try:
             play(partial(scene, Random(seed)), backend, seed)
         except BaseException as error:
@@ -143,8 +145,9 @@ async def two_causes(random: Random) -> None:
 
 @pytest.mark.slow
 @backends
-def test_N19_nobody_waits_for_ever_whatever_fails_of_which_causes_at_once(backend: str) -> None:
-    on_every_schedule(two_causes, backend)
+@schedules
+def test_N19_nobody_waits_for_ever_whatever_fails_of_which_causes_at_once(backend: str, seeds: range) -> None:
+    on_every_schedule(two_causes, backend, seeds)
 
 
 # ── changes while something fails ──
@@ -188,8 +191,9 @@ async def crash_during_reconfigure(random: Random) -> None:
 
 
 @backends
-def test_a_crash_during_a_live_change_leaves_everybody_up_and_the_change_made(backend: str) -> None:
-    on_every_schedule(crash_during_reconfigure, backend)
+@schedules
+def test_a_crash_during_a_live_change_leaves_everybody_up_and_the_change_made(backend: str, seeds: range) -> None:
+    on_every_schedule(crash_during_reconfigure, backend, seeds)
 
 
 # ── terminating in a round ──
@@ -227,5 +231,8 @@ async def terminate_during_a_round(random: Random) -> None:
 
 
 @backends
-def test_a_child_that_is_terminated_during_a_round_stays_down_and_the_others_come_up_in_order(backend: str) -> None:
-    on_every_schedule(terminate_during_a_round, backend)
+@schedules
+def test_a_child_that_is_terminated_during_a_round_stays_down_and_the_others_come_up_in_order(
+    backend: str, seeds: range
+) -> None:
+    on_every_schedule(terminate_during_a_round, backend, seeds)
