@@ -108,8 +108,9 @@ def test_fault_G9_a_second_ctrl_c_does_not_wait(backend: str) -> None:
     for _ in range(2):
         program.process.send_signal(signal.SIGINT)
     code, _, errors = program.end()
-    assert code == -signal.SIGINT
-    assert errors.rstrip().endswith("KeyboardInterrupt")
+    # Both strike wherever the program happens to be: it may end with a group of two interrupts, which is an error.
+    assert code in (-signal.SIGINT, 1)
+    assert "KeyboardInterrupt" in errors
 
 
 WITH_A_RECEIVER = """

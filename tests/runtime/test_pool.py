@@ -420,6 +420,24 @@ async def test_a_handler_that_waits_is_cut_when_its_grace_period_is_over(make_bu
     assert report.unstopped == ()
 
 
+async def test_an_idle_actor_tied_to_its_worker_is_cut_at_once_when_it_has_no_grace_period(make_bus: MakeBus) -> None:
+    skip_where_no_group_can_be_reached()
+    bus = make_bus()
+    trace: list[str] = []
+
+    @bus.subscriber(str, name="subject", grace_period=0.0)
+    async def subject(text: str) -> None:
+        leave_behind(trace)
+
+    async with bus.running():
+        assert await outcome_of(bus, "text") == Handled()
+        await quiet()
+        report = await bus.stop(drain_timeout=0.0)
+    assert trace == ["stray ended"]
+    assert report is not None
+    assert report.unstopped == ()
+
+
 async def test_a_handler_may_unsubscribe_its_own_actor(make_bus: MakeBus) -> None:
     bus: EventBus = make_bus()
     handled: list[str] = []
