@@ -179,15 +179,13 @@ async def _delete_child(supervisor: Supervisor, name: str) -> None:
         try:
             with suppress(SupervisorNotRunning):  # then it is down, or being brought down
                 await supervisor.terminate_child(name)
-            await supervisor.delete_child(name)
+            with suppress(ChildRunning, ChildRestarting):  # its group was down before, and is up again: once more
+                await supervisor.delete_child(name)
+                return
         except ChildNotFound:
             return  # a temporary one that has ended by itself
-        except (ChildRunning, ChildRestarting):
-            continue  # its group was down before, and is up again
         except SupervisorNotRunning:
             if supervisor.state == "stopping":
                 await supervisor.stop()  # asks for nothing new: it waits until all are down, or hang for good
                 if supervisor.state == "stopping":
                     return
-        else:
-            return

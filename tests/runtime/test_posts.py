@@ -39,6 +39,26 @@ async def test_what_a_thread_posts_is_handled_in_order(make_bus: MakeBus) -> Non
     assert bus.statistics().published == 500
 
 
+async def test_once_a_route_is_known_posts_go_by_it_and_others_find_their_own(make_bus: MakeBus) -> None:
+    bus, numbers, texts = make_bus(), list[int](), list[str]()
+
+    @bus.subscriber(int)
+    async def count(number: int) -> None:
+        numbers.append(number)
+
+    @bus.subscriber(str)
+    async def note(text: str) -> None:
+        texts.append(text)
+
+    bus.subscribe(note, str, name="another")
+    async with bus.running():
+        for event in (0, "first"):
+            await (await bus.publish(event)).settled()
+        await anyio.to_thread.run_sync(post_all, bus, [*range(1, 200), "text", b"for nobody"])
+    assert numbers == list(range(200))
+    assert texts == ["first", "first", "text", "text"]
+
+
 async def test_options_go_along_with_it(make_bus: MakeBus) -> None:
     bus, handler = make_bus(), Gated(is_open=True)
     bus.subscribe(handler, Note, name="quick")

@@ -29,6 +29,7 @@ from tocsin import (
     WrongThread,
     handles,
 )
+from tocsin.testing import Simulation, simulated
 from tocsin_supervisors import RestartScheduled
 
 MakeBus = Callable[..., EventBus]
@@ -498,6 +499,30 @@ async def test_who_unsubscribes_is_gone_for_good_in_whatever_step_its_group_come
         lives = len(started)
         await anyio.sleep(5)
         assert len(started) == lives
+        assert [child.id for child in node_of(bus, "inner").children] == ["FailOnce"]
+
+
+@simulated(seeds=20, schedules=["random"])
+async def test_who_unsubscribes_while_its_group_comes_back_is_gone_on_any_schedule(simulation: Simulation) -> None:
+    due: list[float] = []
+
+    async def observe(report: object) -> None:
+        if isinstance(report, RestartScheduled) and report.child == "inner":
+            due.append(report.at + report.delay)
+
+    bus = EventBus("simulated", observer=observe)
+    group = bus.group("inner")
+    group.subscribe(FailOnce(), str, **GIVEN_UP_AT_ONCE)
+    leaver = group.subscribe(ignore, int, name="leaver")
+    async with bus.running():
+        await bus.publish("now")
+        while not due:  # noqa: ASYNC110  # it is the observer that is told
+            await anyio.sleep(0.001)
+        await anyio.sleep_until(due[0])
+        for _ in range(simulation.seed):
+            await anyio.lowlevel.checkpoint()
+        await leaver.unsubscribe()
+        await anyio.sleep(5)
         assert [child.id for child in node_of(bus, "inner").children] == ["FailOnce"]
 
 
