@@ -15,7 +15,13 @@ BUGS = Path(__file__).parent / "bugs.toml"
 HARNESSES: dict[str, list[str]] = {
     "faults": ["tests/testing/test_faults.py", "-m", "not slow and not soak"],
     "model": ["tests/properties/test_bus_against_model.py"],
-    "cancel": ["tests/runtime/test_cancel_at_every_step.py", "-m", "not slow and not soak"],
+    "cancel": [
+        "tests/runtime/test_cancel_at_every_step.py",
+        "-m",
+        "not slow and not soak",
+        "-k",
+        "full and not native",
+    ],
     "machine": ["tests/properties/test_decisions_machine.py"],
     "backpressure": ["tests/runtime/test_backpressure.py"],
     "backoff": ["tests/supervisors/test_backoff.py"],
