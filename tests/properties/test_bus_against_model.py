@@ -18,7 +18,6 @@ from attrs import define, evolve, field, frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.cancelling import cancelled_by_a_stranger
 from tests.model import Config, Ending, Model, Publication
 from tests.scheduling import play
 from tocsin import (
@@ -43,6 +42,7 @@ from tocsin import (
     Subscription,
     WaitForRoom,
 )
+from tocsin.testing import cancel_as_a_stranger
 
 # ── what is done ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -244,7 +244,7 @@ class Gate:
             case "decode":
                 raise UnicodeError
             case "cancel":
-                await cancelled_by_a_stranger()
+                await cancel_as_a_stranger()
 
 
 @define(eq=False)

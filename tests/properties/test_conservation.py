@@ -15,7 +15,6 @@ import anyio
 import pytest
 from attrs import frozen
 
-from tests.cancelling import cancelled_by_a_stranger
 from tests.scheduling import play
 from tocsin import (
     Backoff,
@@ -42,6 +41,7 @@ from tocsin import (
     WouldDeadlock,
     handles,
 )
+from tocsin.testing import cancel_as_a_stranger
 
 LOOK_EVERY = 61  # steps of tasks between two looks at the ledger: a prime, so that it keeps step with nothing
 ENDLESS = RestartIntensity(100_000, 1.0, max_consecutive=None)
@@ -123,7 +123,7 @@ class Storm:
         if delivery.subscription in self.sick:
             raise ConnectionError(event.number)
         if delivery.subscription == "parked" and chance > 0.9:
-            await cancelled_by_a_stranger()
+            await cancel_as_a_stranger()
         elif chance < 0.3:
             await anyio.sleep(self.random.random() * 0.05)
         elif chance < 0.37:
@@ -135,7 +135,7 @@ class Storm:
         elif chance < 0.405:
             await anyio.sleep(3.0)  # longer than its time limit
         elif chance < 0.41:
-            await cancelled_by_a_stranger()
+            await cancel_as_a_stranger()
         elif chance < 0.45 and type(event) is Work:
             await self.publish(MoreWork(event.number))
         self.returned_normally[delivery.subscription, delivery.envelope.id] += 1

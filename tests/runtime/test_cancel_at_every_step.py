@@ -17,7 +17,6 @@ import anyio
 import pytest
 from attrs import frozen
 
-from tests.cancelling import cancelled_by_a_stranger
 from tests.scheduling import play
 from tocsin import (
     Backoff,
@@ -31,6 +30,7 @@ from tocsin import (
     TocsinError,
     handles,
 )
+from tocsin.testing import cancel_as_a_stranger
 
 RUNS = 60  # in the commit tier, of each scenario in each mode: spread over all steps; the slow tier makes them all
 PATIENCE = 300.0  # virtual seconds after which a run counts as hanging
@@ -209,7 +209,7 @@ async def restarts(world: World) -> None:
                 world.cancel = cancel_of_this_task()
             await anyio.sleep(0.1)
             if event.number == 1 and delivery.attempt == 1:
-                await cancelled_by_a_stranger()
+                await cancel_as_a_stranger()
         finally:
             world.end(delivery)
 

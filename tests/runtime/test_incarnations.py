@@ -10,7 +10,6 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.cancelling import cancelled_by_a_stranger
 from tests.runtime.failing import (
     ONCE,
     MakeBus,
@@ -44,6 +43,7 @@ from tocsin import (
     Strategy,
     handles,
 )
+from tocsin.testing import cancel_as_a_stranger
 from tocsin_supervisors import ChildRunning
 
 FIXED = Backoff(initial=1.0, maximum=1.0, factor=1.0, jitter=0.0)
@@ -721,7 +721,7 @@ async def test_a_body_that_publishes_while_the_tree_ends_raises_why_it_ends(
     async def subject(text: str) -> None:
         if error is SystemExit:
             raise SystemExit(3)
-        await cancelled_by_a_stranger()
+        await cancel_as_a_stranger()
 
     async def scene() -> None:
         async with bus.running():
@@ -741,7 +741,7 @@ async def test_a_body_that_fails_by_itself_while_the_tree_ends_is_raised_along_w
 
     @bus.subscriber(str, name="subject", retry=ONCE, intensity=RestartIntensity.never())
     async def subject(text: str) -> None:
-        await cancelled_by_a_stranger()
+        await cancel_as_a_stranger()
 
     async def scene() -> None:
         async with bus.running():

@@ -7,8 +7,8 @@ from typing import Any, Literal, TypeAlias
 
 import anyio
 
-from tests.cancelling import cancelled_by_a_stranger
 from tests.supervisors.scripted import Puppet, Record, settle
+from tocsin.testing import cancel_as_a_stranger
 from tocsin_supervisors import ChildContext, ChildSpec, RenewChild, Supervisor, SuspendChild
 
 Way: TypeAlias = Literal["terminated", "killed", "abnormal", "normal"]
@@ -25,7 +25,7 @@ class Mortal(Puppet):
         self._is_struck = False
         await super().__call__(context)
         if self._is_struck:
-            await cancelled_by_a_stranger()
+            await cancel_as_a_stranger()
 
     def strike(self) -> None:
         """End by the cancellation of a stranger: what OTP calls killed."""

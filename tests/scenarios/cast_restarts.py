@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import anyio
 import pytest
 
-from tests.cancelling import cancelled_by_a_stranger
 from tests.supervisors.scripted import Puppet, Record, Theatre
+from tocsin.testing import cancel_as_a_stranger
 from tocsin_supervisors import (
     Backoff,
     ChildContext,
@@ -41,7 +41,7 @@ class Mortal(Puppet):
         await super().__call__(context)
         if self.is_struck:
             self.is_struck = False
-            await cancelled_by_a_stranger()
+            await cancel_as_a_stranger()
 
     def kill(self) -> None:
         """Have it cancelled by somebody who is not its supervisor: the nearest thing to OTP's `kill`."""

@@ -9,7 +9,6 @@ import anyio
 import attrs
 import pytest
 
-from tests.cancelling import cancelled_by_a_stranger
 from tests.runtime.failing import EVERY_SECOND, only_letter, outcome_of, publish_all
 from tests.virtual_time import block_the_loop
 from tocsin import (
@@ -24,6 +23,7 @@ from tocsin import (
     Strategy,
     handles,
 )
+from tocsin.testing import cancel_as_a_stranger
 
 MakeBus: TypeAlias = Callable[..., EventBus]
 TWO_SECONDS = Backoff(2.0, 2.0, jitter=0.0)
@@ -62,7 +62,7 @@ class Book:
         class Crashing(Steady):
             @handles(Crash)
             async def crash(self, event: Crash) -> None:
-                await cancelled_by_a_stranger()
+                await cancel_as_a_stranger()
 
         return Crashing if crashes else Steady
 
@@ -181,7 +181,7 @@ async def test_N12_an_event_that_crashes_each_incarnation_does_not_alone_exhaust
     @bus.subscriber(str, name="subject", retry=RetryPolicy(backoff=EVERY_SECOND))
     async def subject(text: str) -> None:
         if text == "poison":
-            await cancelled_by_a_stranger()
+            await cancel_as_a_stranger()
 
     async with bus.running():
         outcome = await outcome_of(bus, "poison")

@@ -7,9 +7,9 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.cancelling import cancelled_by_a_stranger
 from tests.scenarios.cast_dynamic import Agency, Way, ways
 from tests.supervisors.scripted import AT_ONCE, Crash, Puppet, settle
+from tocsin.testing import cancel_as_a_stranger
 from tocsin_supervisors import (
     Backoff,
     ChildNotFound,
@@ -87,7 +87,7 @@ async def test_E3_a_dynamic_child_that_a_stranger_cancels_has_crashed(way: Way, 
         nonlocal lives
         lives += 1
         if lives == 1:
-            await cancelled_by_a_stranger()
+            await cancel_as_a_stranger()
         await anyio.sleep_forever()
 
     async with agency.supervisor.running() as supervisor:

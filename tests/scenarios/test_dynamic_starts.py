@@ -8,9 +8,9 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.cancelling import cancelled_by_a_stranger
 from tests.scenarios.cast_dynamic import Agency, Way, ways
 from tests.supervisors.scripted import Crash, settle
+from tocsin.testing import cancel_as_a_stranger
 from tocsin_supervisors import (
     Backoff,
     ChildContext,
@@ -63,7 +63,7 @@ async def returns(context: ChildContext) -> None:
 
 
 async def is_cancelled(context: ChildContext) -> None:
-    await cancelled_by_a_stranger()
+    await cancel_as_a_stranger()
 
 
 async def asks_to_be_renewed(context: ChildContext) -> None:

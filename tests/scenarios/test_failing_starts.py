@@ -11,9 +11,9 @@ import anyio
 import attrs
 import pytest
 
-from tests.cancelling import cancelled_by_a_stranger
 from tests.scenarios.cast_starting import NEVER, counts, ids, states
 from tests.supervisors.scripted import Crash, Puppet, Theatre, settle
+from tocsin.testing import cancel_as_a_stranger
 from tocsin_supervisors import (
     ChildContext,
     ChildNotFound,
@@ -51,7 +51,7 @@ async def renews(context: ChildContext) -> None:
 
 
 async def is_cancelled(context: ChildContext) -> None:
-    await cancelled_by_a_stranger()
+    await cancel_as_a_stranger()
 
 
 async def is_late(context: ChildContext) -> None:

@@ -10,8 +10,8 @@ from typing import Any, cast
 import anyio
 import pytest
 
-from tests.cancelling import cancelled_by_a_stranger
 from tests.supervisors.scripted import AT_ONCE, Crash, Record, Theatre, forever, settle
+from tocsin.testing import cancel_as_a_stranger
 from tocsin_supervisors import (
     ChildContext,
     ChildCrashed,
@@ -203,7 +203,7 @@ async def test_N6_a_child_that_strangers_cancelled_is_restarted_as_one_that_cras
 
     async def child() -> None:
         await settle(1.0)
-        await cancelled_by_a_stranger()
+        await cancel_as_a_stranger()
 
     spec = ChildSpec("child", child, restart=restart, backoff=AT_ONCE)
     async with Supervisor("root", [spec], observer=record.observe).running() as supervisor:
@@ -220,7 +220,7 @@ async def test_N6_foreign_cancellations_are_charged_as_crashes_are() -> None:
     async def child() -> None:
         nonlocal lives
         lives += 1
-        await cancelled_by_a_stranger()
+        await cancel_as_a_stranger()
 
     spec = ChildSpec("child", child, backoff=AT_ONCE, intensity=RestartIntensity(3, 60.0))
     with pytest.raises(RestartIntensityExceeded) as caught:
@@ -232,7 +232,7 @@ async def test_N6_foreign_cancellations_are_charged_as_crashes_are() -> None:
 
 async def test_N6_a_foreign_cancellation_in_a_start_is_a_start_that_failed() -> None:
     async def child(context: ChildContext) -> None:
-        await cancelled_by_a_stranger()
+        await cancel_as_a_stranger()
 
     theatre = Theatre("a")
     async with theatre.supervisor.running() as supervisor:
@@ -247,7 +247,7 @@ async def test_N6_a_foreign_cancellation_while_the_child_is_stopped_is_no_crash(
     async def child(context: ChildContext) -> None:
         context.started()
         await context.wait_stop_requested()
-        await cancelled_by_a_stranger()
+        await cancel_as_a_stranger()
 
     record = Record()
     supervisor = Supervisor("root", [ChildSpec("child", child)], observer=record.observe)

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.cancelling import cancelled_by_a_stranger
 from tests.runtime.failing import ONCE, MakeBus, only_letter, outcome_of, publish_all, until
 from tests.runtime.helpers import Gated
 from tocsin import (
@@ -36,6 +35,7 @@ from tocsin import (
     Returned,
     handles,
 )
+from tocsin.testing import cancel_as_a_stranger
 from tocsin_supervisors import Bury, Retry, decide
 
 AT_ONCE = Backoff.none()
@@ -86,7 +86,7 @@ async def test_a_crash_consumes_no_event(make_bus: MakeBus, concurrency: int) ->
     async def subject(number: int, delivery: Delivery[int]) -> None:
         await anyio.sleep(0.001 * (number % 3))
         if number % 5 == 0 and delivery.attempt == 1:
-            await cancelled_by_a_stranger()
+            await cancel_as_a_stranger()
         handled.append(number)
 
     async with bus.running():
@@ -102,7 +102,7 @@ async def test_a_crash_without_another_attempt_buries_what_was_in_hand_and_nothi
     @bus.subscriber(int, name="subject", retry=ONCE, backoff=AT_ONCE, intensity=PLENTY)
     async def subject(number: int) -> None:
         if number % 5 == 0:
-            await cancelled_by_a_stranger()
+            await cancel_as_a_stranger()
         handled.append(number)
 
     async with bus.running():
@@ -123,7 +123,7 @@ async def test_a_crash_is_charged_to_the_delivery_in_hand_alone(make_bus: MakeBu
     async def subject(text: str, delivery: Delivery[str]) -> None:
         attempts.append((text, delivery.attempt))
         if text == "bad":
-            await cancelled_by_a_stranger()
+            await cancel_as_a_stranger()
 
     async with bus.running():
         receipts = await publish_all(bus, "bad", "one", "two", "three")
@@ -147,7 +147,7 @@ async def test_a_message_that_takes_its_actor_down_each_time_is_not_delivered_fo
     async def subject(text: str, delivery: Delivery[str]) -> None:
         lives.append(delivery.attempt)
         if text == "deadly":
-            await cancelled_by_a_stranger()
+            await cancel_as_a_stranger()
 
     async with bus.running():
         outcome = await outcome_of(bus, "deadly")
@@ -174,7 +174,7 @@ def _leaving(bus: EventBus, how: str) -> anyio.Event:
         await let_go.wait()
         if how == "it finishes":
             raise FinishActor
-        await cancelled_by_a_stranger()
+        await cancel_as_a_stranger()
 
     bus.subscribe(subject, str, name="subject", retry=ONCE, **options[how])
     return let_go
@@ -318,7 +318,7 @@ async def test_a_bus_whose_handler_strangers_cancel_ever_again_ends_with_an_erro
 
     @bus.subscriber(str, name="subject", retry=ONCE, backoff=AT_ONCE)
     async def subject(text: str) -> None:
-        await cancelled_by_a_stranger()
+        await cancel_as_a_stranger()
 
     with pytest.raises(RestartIntensityExceeded) as caught:
         await _publish_for_ever(bus)

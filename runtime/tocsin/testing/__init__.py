@@ -34,6 +34,7 @@ from ._faults import LeakTask as LeakTask
 from ._faults import Slow as Slow
 from ._faults import Stubborn as Stubborn
 from ._faults import SwallowCancel as SwallowCancel
+from ._faults import cancel_as_a_stranger as cancel_as_a_stranger
 from ._faults import leak_task as leak_task
 from ._faults import sometimes as sometimes
 from ._invariants import Violation as Violation

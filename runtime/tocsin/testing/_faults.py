@@ -14,6 +14,8 @@ import anyio
 from attrs import field, frozen
 from attrs.validators import ge
 
+from tocsin._backends import native_loop
+
 if TYPE_CHECKING:
     from random import Random
 
@@ -172,21 +174,20 @@ async def _stay(seconds: float) -> None:
 
 
 async def cancel_as_a_stranger() -> None:
-    """Have the task that runs this cancelled by something that its surroundings know nothing of."""
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is not None and asyncio._get_running_loop() is not None:
-        raise asyncio.CancelledError
+    """Have the task that runs this cancelled by something that its surroundings know nothing of, as a faulty handler
+    would: on asyncio by a cancellation that nobody has asked for, on trio by the nursery around it."""
+    if native_loop() is not None:
+        raise sys.modules["asyncio"].CancelledError
     trio = sys.modules["trio"]
-    nursery = trio.lowlevel.current_task().parent_nursery
-    nursery.cancel_scope.cancel()
+    trio.lowlevel.current_task().parent_nursery.cancel_scope.cancel()
     await trio.lowlevel.checkpoint()
 
 
 def leak_task(seconds: float) -> None:
     """Start a task that nobody waits for: it sleeps for *seconds*."""
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is not None and asyncio._get_running_loop() is not None:
-        _leaked.add(task := asyncio.get_running_loop().create_task(anyio.sleep(seconds), name="leaked"))
+    loop = native_loop()
+    if loop is not None:
+        _leaked.add(task := loop.create_task(anyio.sleep(seconds), name="leaked"))
         task.add_done_callback(_leaked.discard)
     else:
         sys.modules["trio"].lowlevel.spawn_system_task(anyio.sleep, seconds, name="leaked")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import tocsin_supervisors as supervision
 from tocsin._outcomes import DeadLettered
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ._trace import Trace
 
-_End: TypeAlias = (
+_ENDS = (  # each says that an incarnation has ended
     supervision.ChildCrashed
     | supervision.ChildSuspended
     | supervision.ChildRenewed
@@ -26,15 +26,6 @@ _End: TypeAlias = (
     | supervision.ChildStopped
     | supervision.ChildStartFailed
     | supervision.ChildDeclined
-)
-_ENDS = (
-    supervision.ChildCrashed,
-    supervision.ChildSuspended,
-    supervision.ChildRenewed,
-    supervision.ChildFinished,
-    supervision.ChildStopped,
-    supervision.ChildStartFailed,
-    supervision.ChildDeclined,
 )
 
 

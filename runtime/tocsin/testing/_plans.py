@@ -95,10 +95,11 @@ def plans(
     if replayed:
         yield plan_of(replayed)
         return
+    first, count = number_of(FIRST, 0, environment), number_of(SEEDS, seeds, environment)
     for backend in backends:
-        for seed in range(number_of(SEEDS, seeds, environment)):
+        for seed in range(first, first + count):
             for kind in kinds:
-                yield Plan(backend, kind, number_of(FIRST, 0, environment) + seed)
+                yield Plan(backend, kind, seed)
 
 
 def number_of(name: str, usual: int, environment: Mapping[str, str] = os.environ) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import sys
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
 import anyio
 from attrs import frozen
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ._schedules import Schedule
     from ._trace import Trace
 
-T = TypeVar("T")
 Backend = Literal["asyncio", "trio"]
 BACKENDS: tuple[Backend, ...] = ("asyncio", "trio")
 MAX_STEPS = 1_000_000
@@ -81,9 +80,10 @@ class Simulation:
         which that is so. Letters of actors that are parked or gone do not count, as nobody will handle them."""
 
         def look(*_step: int) -> bool:
-            if bus.is_idle():
+            is_idle = bus.is_idle()
+            if is_idle:
                 settled.set()
-            return bus.is_idle()
+            return is_idle
 
         settled = anyio.Event()
         self._engine.watchers.append(look)

@@ -9,13 +9,14 @@ the fast ways included.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, final
 
 import anyio
-from attrs import define
+from attrs import Factory, define
 
 from tocsin._envelope import Priority
 from tocsin._instrument import Instrument
@@ -38,7 +39,7 @@ from ._faults import Attempt, bring_about
 from ._trace import Trace, terms_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Generator
 
     from tocsin._actor import Actor
     from tocsin._bus import EventBus
@@ -63,7 +64,7 @@ class _Open:
     receipt: Receipt | None = None
     matched: bool = False
     accepted: int = 0  # how many of those that have taken it are written down
-    settled: set[str] | None = None
+    settled: set[str] = Factory(set[str])  # subscriptions whose outcome is written down
 
     @property
     def is_running(self) -> bool:
@@ -111,25 +112,27 @@ class Watcher(Instrument):
         self, publish: Callable[..., Coroutine[Any, Any, Receipt]], event: object, **options: Any
     ) -> Receipt:
         publishing = publish(event, **options)
-        asked = self._asked(event, options, nowait=False)
-        asked.publishing, asked.receipt = publishing, options.get("receipt")
-        try:
-            receipt = await publishing
-        except BaseException as error:
-            self._publish_ended(asked, getattr(error, "receipt", None), error)
-            raise
-        self._publish_ended(asked, receipt, None)
-        return receipt
+        with self._noted(event, options, nowait=False) as asked:
+            asked.publishing, asked.receipt = publishing, options.get("receipt")
+            receipt = asked.receipt = await publishing
+            return receipt
 
     def _publish_nowait(self, publish: Callable[..., Receipt], event: object, **options: Any) -> Receipt:
-        asked = self._asked(event, options, nowait=True)
+        with self._noted(event, options, nowait=True) as asked:
+            receipt = asked.receipt = publish(event, **options)
+            return receipt
+
+    @contextlib.contextmanager
+    def _noted(self, event: object, options: dict[str, Any], *, nowait: bool) -> Generator[_Open]:
+        """Write down that *event* is published in the block, and how that ends."""
+        asked = self._asked(event, options, nowait=nowait)
         try:
-            receipt = publish(event, **options)
+            yield asked
         except BaseException as error:
-            self._publish_ended(asked, getattr(error, "receipt", None), error)
+            asked.receipt = asked.receipt or getattr(error, "receipt", None)
+            self._publish_ended(asked, error)
             raise
-        self._publish_ended(asked, receipt, None)
-        return receipt
+        self._publish_ended(asked, None)
 
     def _asked(self, event: object, options: dict[str, Any], *, nowait: bool) -> _Open:
         self._look()
@@ -154,8 +157,7 @@ class Watcher(Instrument):
             return NOBODY - asked.number
         return self._engine.number(task)
 
-    def _publish_ended(self, asked: _Open, receipt: Receipt | None, error: BaseException | None) -> None:
-        asked.receipt = asked.receipt or receipt
+    def _publish_ended(self, asked: _Open, error: BaseException | None) -> None:
         asked.publishing = None
         self._look()
         known = asked.receipt
@@ -197,10 +199,9 @@ class Watcher(Instrument):
         self._look_at_outcomes(each, receipt)
 
     def _look_at_outcomes(self, each: _Open, receipt: Receipt) -> None:
-        settled = each.settled = set() if each.settled is None else each.settled
         for subscription, outcome in receipt.outcomes.items():
-            if subscription not in settled:
-                settled.add(subscription)
+            if subscription not in each.settled:
+                each.settled.add(subscription)
                 self._note(Settled, number=each.number, subscription=subscription, outcome=outcome)
         if receipt.is_settled and each.publishing is None:
             del self._open[each.number]
@@ -273,8 +274,9 @@ class Watcher(Instrument):
         return handles_watched
 
     def _note_terms(self, actor: Actor) -> None:
-        self.trace.shutdown_deadline = actor.run.root.options.shutdown_deadline
-        self.trace.terms.setdefault(actor.name, terms_of(actor.settings))
+        if actor.name not in self.trace.terms:
+            self.trace.shutdown_deadline = actor.run.root.options.shutdown_deadline
+            self.trace.terms[actor.name] = terms_of(actor.settings)
 
     async def _attempt(
         self, call: Callable[[], Awaitable[Any]], actor: Actor, receipt: Receipt, attempt: Attempt, key: object
