@@ -7,6 +7,7 @@ tasks wait. A test that uses threads, sockets or subprocesses says so with `@pyt
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 import signal
 from collections.abc import Callable, Generator, Iterator
@@ -75,6 +76,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
 def _backend_of(item: pytest.Function) -> tuple[str, dict[str, Any]]:
     backend = cast("tuple[str, dict[str, Any]] | None", item.funcargs.get("anyio_backend"))
     return backend or ("", {})
+
+
+@pytest.fixture
+def quiet(caplog: pytest.LogCaptureFixture) -> None:
+    """Write no log: thousands of dead letters are nothing to tell of."""
+    caplog.set_level(logging.CRITICAL, logger="tocsin")
 
 
 @pytest.fixture

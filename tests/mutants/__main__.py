@@ -15,16 +15,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from attrs import frozen
 
 from tests.mutants.catalogue import HARNESSES, Bug, bugs, source_of
 from tests.tables import ROOT
 
+T = TypeVar("T")
+R = TypeVar("R")
 LIMIT = 60.0  # seconds for one harness
 PARTS = ("runtime", "supervisors", "tests", "benchmarks", "examples", "pyproject.toml", "README.md", "dev.py")
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "results")
@@ -115,25 +119,18 @@ def main() -> None:
     harnesses = sorted({name for bug in chosen for name in bug.found_by})
     with copies(arguments.jobs) as free, ThreadPoolExecutor(arguments.jobs) as pool:
 
-        def look(harness: str) -> float:
+        def in_a_copy(work: Callable[[T, Path], R], subject: T) -> R:
             copy = free.get()
             try:
-                return seconds_of(harness, copy)
+                return work(subject, copy)
             finally:
                 free.put(copy)
 
-        for harness, seconds in zip(harnesses, pool.map(look, harnesses), strict=True):
+        for harness, seconds in zip(harnesses, pool.map(partial(in_a_copy, seconds_of), harnesses), strict=True):
             print(f"{seconds:6.1f} s  {harness}, where there is nothing to be found", flush=True)
 
-        def one(bug: Bug) -> Hunt:
-            copy = free.get()
-            try:
-                return hunt(bug, copy)
-            finally:
-                free.put(copy)
-
         hunts: list[Hunt] = []
-        for each in pool.map(one, chosen):
+        for each in pool.map(partial(in_a_copy, hunt), chosen):
             print(each, flush=True)
             hunts.append(each)
     missed = [each for each in hunts if each.by is None]

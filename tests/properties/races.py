@@ -12,11 +12,10 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
-from attrs import frozen
 
+from tests.simulating import PLENTY, Work, twice
 from tocsin import (
     AskError,
-    Backoff,
     BusClosed,
     BusNotRunning,
     Coalesce,
@@ -27,25 +26,12 @@ from tocsin import (
     MailboxFull,
     Priority,
     Reject,
-    RestartIntensity,
-    RetryPolicy,
     Strategy,
     TocsinError,
 )
-from tocsin.testing import Simulation
+from tocsin.testing import Simulation, cancel_as_a_stranger
 
-PLENTY = RestartIntensity(1_000, 1.0, max_consecutive=None, may_never_trip=True)
-AT_ONCE: dict[str, Any] = {
-    "intensity": PLENTY,
-    "backoff": Backoff.none(),
-    "retry": RetryPolicy(2, Backoff.none()),
-    "grace_period": 1.0,
-}
-
-
-@frozen
-class Work:
-    number: int = 0
+AT_ONCE = twice(restart=0.0, retry=0.0, grace_period=1.0)
 
 
 def new_bus(simulation: Simulation) -> EventBus:
@@ -194,14 +180,11 @@ async def a_group_that_restarts_and_a_publisher(simulation: Simulation) -> None:
     bus = new_bus(simulation)
     group = bus.group("group", strategy=Strategy.ONE_FOR_ALL, intensity=PLENTY)
 
-    async def cancelled_by_a_stranger(_event: Work, delivery: Delivery[Work]) -> None:
+    async def is_struck(_event: Work, delivery: Delivery[Work]) -> None:
         if delivery.attempt == 1:
-            with anyio.CancelScope() as scope:
-                scope.cancel()
-                await anyio.lowlevel.checkpoint()
-            raise ConnectionError
+            await cancel_as_a_stranger()
 
-    group.subscribe(cancelled_by_a_stranger, Work, name="first", **AT_ONCE)
+    group.subscribe(is_struck, Work, name="first", **AT_ONCE)
     group.subscribe(turn, Work, name="second", **AT_ONCE)
     async with bus.running():
         await publishing(bus, Work(1), Work(2))

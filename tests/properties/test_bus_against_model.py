@@ -7,7 +7,6 @@ due moment is the same on both sides.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import Counter
 from typing import Any
@@ -43,6 +42,8 @@ from tocsin import (
     WaitForRoom,
 )
 from tocsin.testing import cancel_as_a_stranger
+
+pytestmark = pytest.mark.usefixtures("quiet")
 
 # ── what is done ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -547,9 +548,7 @@ def conform(program: Program) -> None:
 # The most programs in the long runs.
 @pytest.mark.parametrize("times", [2, pytest.param(100, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_at_rest_the_bus_is_what_the_model_says(backend: str, times: int, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.CRITICAL, logger="tocsin")  # thousands of dead letters are nothing to tell of
-
+def test_at_rest_the_bus_is_what_the_model_says(backend: str, times: int) -> None:
     assert settings.default is not None
 
     @settings(max_examples=times * settings.default.max_examples)

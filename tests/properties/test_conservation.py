@@ -6,7 +6,6 @@ The ledger is looked at between the steps of tasks; at the end it is compared wi
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from random import Random
 from typing import Any
@@ -42,6 +41,8 @@ from tocsin import (
     handles,
 )
 from tocsin.testing import cancel_as_a_stranger
+
+pytestmark = pytest.mark.usefixtures("quiet")
 
 LOOK_EVERY = 61  # steps of tasks between two looks at the ledger: a prime, so that it keeps step with nothing
 ENDLESS = RestartIntensity(100_000, 1.0, max_consecutive=None)
@@ -241,8 +242,7 @@ def run_storm(backend: str, seed: int, deliveries: int) -> Storm:
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @pytest.mark.parametrize("seed", range(4))
-def test_N15_nothing_is_lost_in_a_storm(backend: str, seed: int, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.CRITICAL, logger="tocsin")
+def test_N15_nothing_is_lost_in_a_storm(backend: str, seed: int) -> None:
     run_storm(backend, seed, 1_500)
 
 
@@ -250,10 +250,7 @@ def test_N15_nothing_is_lost_in_a_storm(backend: str, seed: int, caplog: pytest.
 @pytest.mark.slow
 @pytest.mark.parametrize("deliveries", [20_000, pytest.param(100_000, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_N15_nothing_is_lost_in_very_many_deliveries(
-    backend: str, deliveries: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.CRITICAL, logger="tocsin")
+def test_N15_nothing_is_lost_in_very_many_deliveries(backend: str, deliveries: int) -> None:
     matched = seed = 0
     while matched < deliveries:
         seed += 1

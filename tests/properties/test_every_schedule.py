@@ -4,7 +4,6 @@ cancellation at every step.
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import pytest
@@ -12,12 +11,7 @@ import pytest
 from tests.properties.races import RACES
 from tocsin.testing import BACKENDS, Backend, cancelled_at_every_step, explored
 
-
-@pytest.fixture(autouse=True)
-def quiet(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.CRITICAL, logger="tocsin")
-
-
+pytestmark = pytest.mark.usefixtures("quiet")
 races = pytest.mark.parametrize("race", RACES, ids=lambda race: race.__name__)
 backends = pytest.mark.parametrize("backend", BACKENDS)
 

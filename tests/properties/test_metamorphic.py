@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import Any
 
 import anyio
 import pytest
-from attrs import frozen
 
-from tocsin import Backoff, Delivery, DropOldest, EventBus, RestartIntensity, RetryPolicy
+from tests.simulating import PLENTY, Work, twice
+from tocsin import Backoff, Delivery, DropOldest, EventBus, RetryPolicy
 from tocsin.testing import (
     BACKENDS,
     Attempt,
@@ -34,14 +33,8 @@ from tocsin.testing import (
 )
 
 backends = pytest.mark.parametrize("backend", BACKENDS)
-PLENTY = RestartIntensity(10_000, 1.0, max_consecutive=None, may_never_trip=True)
-OPTIONS: dict[str, Any] = {
-    "intensity": PLENTY,
-    "backoff": Backoff(0.2519, 0.2519, jitter=0.0),
-    "retry": RetryPolicy(2, Backoff(0.5077, 0.5077, jitter=0.0)),
-    "timeout": 2.0,
-    "grace_period": 1.0,
-}
+pytestmark = pytest.mark.usefixtures("quiet")
+OPTIONS = twice(restart=0.2519, retry=0.5077, timeout=2.0, grace_period=1.0)
 NEIGHBOURS: list[Fault] = [
     Crash(),
     Crash(late=True),
@@ -57,16 +50,6 @@ NEIGHBOURS: list[Fault] = [
 
 def name_of(fault: Fault | None) -> str:
     return "late crash" if isinstance(fault, Crash) and fault.late else type(fault).__name__
-
-
-@pytest.fixture(autouse=True)
-def quiet(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.CRITICAL, logger="tocsin")
-
-
-@frozen
-class Work:
-    number: int
 
 
 async def steady(event: Work, delivery: Delivery[Work]) -> None:

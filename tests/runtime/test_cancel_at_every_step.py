@@ -8,7 +8,6 @@ at most one life of an actor at a time and none after the end (I8), and the stop
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -32,6 +31,7 @@ from tocsin import (
 )
 from tocsin.testing import cancel_as_a_stranger
 
+pytestmark = pytest.mark.usefixtures("quiet")
 RUNS = 60  # in the commit tier, of each scenario in each mode: spread over all steps; the slow tier makes them all
 PATIENCE = 300.0  # virtual seconds after which a run counts as hanging
 ENDLESS = RestartIntensity(10_000, 1.0, max_consecutive=None)
@@ -326,10 +326,7 @@ def cancel_everywhere(backend: str, scenario: Scenario, mode: str, seed: int, ru
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize(("backend", "mode"), MODES)
-def test_fault_B17_promises_hold_after_a_cancellation_at_any_step(
-    backend: str, mode: str, scenario: Scenario, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.CRITICAL, logger="tocsin")
+def test_fault_B17_promises_hold_after_a_cancellation_at_any_step(backend: str, mode: str, scenario: Scenario) -> None:
     cancel_everywhere(backend, scenario, mode, 1, RUNS)
 
 
@@ -339,7 +336,6 @@ def test_fault_B17_promises_hold_after_a_cancellation_at_any_step(
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize(("backend", "mode"), MODES)
 def test_promises_hold_after_a_cancellation_at_every_step(
-    backend: str, mode: str, scenario: Scenario, seed: int, caplog: pytest.LogCaptureFixture
+    backend: str, mode: str, scenario: Scenario, seed: int
 ) -> None:
-    caplog.set_level(logging.CRITICAL, logger="tocsin")
     cancel_everywhere(backend, scenario, mode, seed, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -27,9 +28,17 @@ async def race(simulation: Simulation) -> None:
     assert order == [1, 2], f"in the run of seed {simulation.seed}"
 
 
-def replay_of(error: pytest.ExceptionInfo[AssertionError]) -> str:
-    (note,) = error.value.__notes__
-    return note.partition("TOCSIN_REPLAY=")[2].split()[0]
+def fails_again(test: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> str:
+    """Have *test* fail, and then once more as its failure says how to repeat it; give what it says."""
+    with pytest.raises(AssertionError) as first:
+        test()
+    (note,) = first.value.__notes__
+    replay = note.partition("TOCSIN_REPLAY=")[2].split()[0]
+    monkeypatch.setenv("TOCSIN_REPLAY", replay)
+    with pytest.raises(AssertionError) as second:
+        test()
+    assert str(second.value) == str(first.value)
+    return replay
 
 
 # ── many schedules ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -54,13 +63,7 @@ def test_a_test_that_holds_is_run_for_each_backend_seed_and_schedule() -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_failure_says_how_to_repeat_it(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    test = simulated(seeds=20, backends=[backend])(race)
-    with pytest.raises(AssertionError) as first:
-        test()
-    monkeypatch.setenv("TOCSIN_REPLAY", replay_of(first))
-    with pytest.raises(AssertionError) as second:
-        test()
-    assert str(second.value) == str(first.value)
+    fails_again(simulated(seeds=20, backends=[backend])(race), monkeypatch)
 
 
 def test_as_many_seeds_are_tried_as_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,14 +129,8 @@ def _expect_none(marks: set[str]) -> None:
 def test_what_only_a_cancellation_at_one_step_breaks_is_found(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    test = cancelled_at_every_step(backends=[backend])(leaves_a_mark)
-    with pytest.raises(AssertionError) as caught:
-        test()
-    replay = replay_of(caught)
+    replay = fails_again(cancelled_at_every_step(backends=[backend])(leaves_a_mark), monkeypatch)
     assert plan_of(replay).cancelled == "run"
-    monkeypatch.setenv("TOCSIN_REPLAY", replay)
-    with pytest.raises(AssertionError):
-        test()
 
 
 def test_a_run_with_a_cancellation_is_repeated_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,12 +184,7 @@ def test_what_a_backend_does_not_have_is_not_cancelled_there() -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_what_one_other_choice_breaks_is_found_by_trying_all(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    test = explored(bound=1, backends=[backend])(race)
-    with pytest.raises(AssertionError) as caught:
-        test()
-    monkeypatch.setenv("TOCSIN_REPLAY", replay_of(caught))
-    with pytest.raises(AssertionError):
-        test()
+    fails_again(explored(bound=1, backends=[backend])(race), monkeypatch)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterator
 from contextlib import suppress
 from random import Random
-from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
-from attrs import frozen
 
-from tocsin import Backoff, BusClosed, DeadLettered, EventBus, Handled, Priority, RestartIntensity, RetryPolicy
+from tests.simulating import PLENTY, Work, nothing, twice
+from tocsin import BusClosed, DeadLettered, EventBus, Handled, Priority
 from tocsin.testing import (
     BACKENDS,
     Attempt,
@@ -38,14 +36,8 @@ from tocsin.testing import (
     sometimes,
 )
 
-ENDLESS = RestartIntensity(10_000, 1.0, max_consecutive=None, may_never_trip=True)
-OPTIONS: dict[str, Any] = {
-    "intensity": ENDLESS,
-    "backoff": Backoff(0.1, 0.1, jitter=0.0),
-    "retry": RetryPolicy(2, Backoff(0.2, 0.2, jitter=0.5)),
-    "grace_period": 1.0,
-    "timeout": 1.0,
-}
+pytestmark = pytest.mark.usefixtures("quiet")
+OPTIONS = twice(restart=0.1, retry=0.2, jitter=0.5, grace_period=1.0, timeout=1.0)
 ALL: tuple[Fault, ...] = (
     Crash(),
     Crash(late=True),
@@ -61,25 +53,11 @@ ALL: tuple[Fault, ...] = (
 )
 
 
-@pytest.fixture(autouse=True)
-def quiet(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.CRITICAL, logger="tocsin")
-
-
-@frozen
-class Work:
-    number: int
-
-
-async def nothing(_event: Work) -> None:
-    """Handle it."""
-
-
 def trace_with(backend: Backend, *faults: Fault | None) -> Trace:
     """Run one event through a bus in which the first attempts go wrong like that."""
 
     async def main(simulation: Simulation) -> Trace:
-        bus = EventBus("faulty", intensity=ENDLESS)
+        bus = EventBus("faulty", intensity=PLENTY)
         waiting: Iterator[Fault | None] = iter(faults)
         trace = simulation.watch(bus, faults=lambda _attempt: next(waiting, None))
         bus.subscribe(nothing, Work, name="s", **OPTIONS)
@@ -142,7 +120,7 @@ def test_a_share_of_all_attempts_goes_wrong_in_one_of_the_ways() -> None:
 
 async def everything_goes_wrong(simulation: Simulation) -> None:
     """Four subscriptions of different kinds, three publishers, and every third attempt fails in some way."""
-    bus = EventBus("faulty", intensity=ENDLESS)
+    bus = EventBus("faulty", intensity=PLENTY)
     simulation.watch(bus, faults=sometimes(simulation.random, 0.3, *ALL))
 
     async def slow(_event: Work) -> None:

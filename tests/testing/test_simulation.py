@@ -250,7 +250,7 @@ def test_chance_is_seeded_for_the_time_of_the_run(backend: Backend) -> None:
     assert random.getstate() == state
 
 
-# ── threads ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── threads: what they do takes real time, and must not take virtual time ─────────────────────────────────────────────
 
 
 def test_time_stands_still_while_a_thread_is_at_work(backend: Backend) -> None:

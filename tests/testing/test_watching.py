@@ -7,8 +7,8 @@ from typing import Any
 
 import anyio
 import pytest
-from attrs import frozen
 
+from tests.simulating import PLENTY, Work, nothing, twice
 from tests.testing.faulty import sabotaged
 from tocsin import (
     Backoff,
@@ -20,7 +20,6 @@ from tocsin import (
     Priority,
     Receipt,
     Reject,
-    RestartIntensity,
     RetryPolicy,
     handles,
 )
@@ -41,21 +40,7 @@ from tocsin.testing import (
 )
 
 pytestmark = pytest.mark.parametrize("backend", BACKENDS)
-ENDLESS = RestartIntensity(10_000, 1.0, max_consecutive=None, may_never_trip=True)
-OPTIONS: dict[str, Any] = {
-    "intensity": ENDLESS,
-    "backoff": Backoff(0.125, 0.125, jitter=0.0),
-    "retry": RetryPolicy(2, Backoff(0.25, 0.25, jitter=0.0)),
-}
-
-
-@frozen
-class Work:
-    number: int
-
-
-async def nothing(_event: Work) -> None:
-    """Handle it."""
+OPTIONS = twice(restart=0.125, retry=0.25)
 
 
 def kinds(facts: list[Any]) -> list[type]:
@@ -94,7 +79,7 @@ def test_the_fast_way_is_taken_under_watch_too(backend: Backend) -> None:
 
 def test_attempts_are_traced_with_their_numbers_and_incarnations(backend: Backend) -> None:
     async def main(simulation: Simulation) -> Any:
-        bus = EventBus("watched", intensity=ENDLESS)
+        bus = EventBus("watched", intensity=PLENTY)
         trace = simulation.watch(bus)
 
         @bus.actor(name="s", **OPTIONS)
@@ -219,13 +204,13 @@ def test_blocking_handlers_are_seen(backend: Backend) -> None:
 
 def test_jitter_is_the_same_for_the_same_seed(backend: Backend) -> None:
     async def main(simulation: Simulation) -> float:
-        bus = EventBus("watched", intensity=ENDLESS)
+        bus = EventBus("watched", intensity=PLENTY)
         simulation.watch(bus)
 
         async def fails(_event: Work) -> None:
             raise ConnectionError
 
-        bus.subscribe(fails, Work, retry=RetryPolicy(5, Backoff(1.0, 8.0, jitter=0.5)), intensity=ENDLESS)
+        bus.subscribe(fails, Work, retry=RetryPolicy(5, Backoff(1.0, 8.0, jitter=0.5)), intensity=PLENTY)
         async with bus.running():
             await bus.publish(Work(1))
             await simulation.settle(bus)
@@ -240,7 +225,7 @@ def test_jitter_is_the_same_for_the_same_seed(backend: Backend) -> None:
 
 def test_settled_is_when_the_last_retry_has_ended_in_that_very_instant(backend: Backend) -> None:
     async def main(simulation: Simulation) -> float:
-        bus = EventBus("watched", intensity=ENDLESS)
+        bus = EventBus("watched", intensity=PLENTY)
 
         async def slow(_event: Work, delivery: Delivery[Work]) -> None:
             await anyio.sleep(0.5)
@@ -276,7 +261,7 @@ def test_a_bus_that_breaks_a_promise_is_found(backend: Backend, fault: str, monk
     sabotaged[fault].apply(monkeypatch)
 
     async def main(simulation: Simulation) -> None:
-        bus = EventBus("watched", intensity=ENDLESS)
+        bus = EventBus("watched", intensity=PLENTY)
         simulation.watch(bus)
 
         async def handler(_event: Work, delivery: Delivery[Work]) -> None:
