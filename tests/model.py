@@ -16,6 +16,7 @@ from attrs import Factory, define, frozen
 
 PolicyName = Literal["wait", "reject", "drop_oldest", "drop_newest", "dead_letter", "coalesce"]
 Ending = Literal["ok", "raise", "group", "cancel", "decode"]
+Coupling = Literal["one_for_one", "one_for_all", "rest_for_one"]
 
 
 @frozen
@@ -33,6 +34,7 @@ class Config:
     backoff: float = 0.53125
     priorities: frozenset[int] = frozenset(range(4))
     window: float | None = None  # of duplicates, by key
+    timeout: float = math.inf  # of one attempt
 
 
 @define(eq=False)
@@ -58,6 +60,17 @@ class Pair:
     number: int
     attempt: int = 0
     remembered: bool = False
+    deadline: float = math.inf  # of the attempt in flight
+    letter: Letter | None = None  # the one that it replays
+
+
+@frozen(eq=False)
+class Letter:
+    """One pair that was given up."""
+
+    name: str
+    pair: Pair
+    reason: str
 
 
 @define(eq=False)
@@ -66,6 +79,7 @@ class Sub:
 
     name: str
     config: Config
+    is_coupled: bool = False
     lanes: list[list[Pair]] = Factory(lambda: [list[Pair]() for _ in range(4)])
     held: list[Pair] = Factory(list[Pair])  # found in a lane while their key was busy
     retries: list[tuple[float, Pair]] = Factory(list[tuple[float, Pair]])  # by due time
@@ -133,14 +147,17 @@ class Sub:
 
 
 class Model:
-    """See the module. Keys of `subs`: names in the order of subscribing."""
+    """See the module. Keys of `subs`: names in the order of subscribing. *coupling*: what a crash of one of those that
+    are coupled does to the others."""
 
-    def __init__(self) -> None:
+    def __init__(self, coupling: Coupling = "one_for_one") -> None:
+        self.coupling = coupling
         self.now = 0.0
         self.open = True
         self.subs: dict[str, Sub] = {}
         self.gone: Counter[str] = Counter()
         self.publications: list[Publication] = []
+        self.letters: list[Letter] = []
         self.numbers = 0
 
     # ── what the publishers do ──
@@ -168,6 +185,23 @@ class Model:
             self._refuse(pair, "cancelled")
         publication.result = "cancelled"
 
+    def replay(self, letter: Letter) -> Publication:
+        """The event of *letter* goes to the one that had failed it, with attempts counted anew, and waits for room."""
+        self.letters.remove(letter)
+        sub, old = self.subs[letter.name], letter.pair
+        publication = Publication(old.publication.event, outcomes={letter.name: None})
+        pair = self._pair(publication, old.priority, old.key, math.inf)
+        pair.letter = letter
+        sub.counts["matched"] += 1
+        if sub.has_room:
+            sub.put(pair)
+        else:
+            publication.waiting[pair] = math.inf
+            sub.blocked.append(pair)
+        self._conclude(publication)
+        self._settle_down()
+        return publication
+
     # ── what handlers do ──
 
     def finish(self, name: str, event: int, ending: Ending) -> None:
@@ -177,21 +211,42 @@ class Model:
         if ending == "ok":
             sub.end(pair, "handled")
         elif ending == "decode":
-            sub.end(pair, "dead_lettered:non_retryable")
-        elif pair.attempt < sub.config.max_attempts and sub.config.policy == "coalesce" and sub.waiting_with(pair.key):
+            self._bury(sub, pair, "non_retryable")
+        else:
+            self._failed(sub, pair, "foreign_cancel" if ending == "cancel" else "handler_error")
+        sub.release(pair.key)
+        if ending == "cancel" and sub.is_coupled:
+            self._interrupt_those_coupled_to(sub)
+        self._settle_down()
+
+    def _failed(self, sub: Sub, pair: Pair, reason: str) -> None:
+        if pair.attempt < sub.config.max_attempts and sub.config.policy == "coalesce" and sub.waiting_with(pair.key):
             sub.end(pair, "dropped:coalesced")  # to try the older state again would undo the newer one
         elif pair.attempt < sub.config.max_attempts:
             sub.counts["retried"] += 1
             sub.retries.append((self.now + sub.config.backoff, pair))
         else:
-            sub.end(pair, "dead_lettered:foreign_cancel" if ending == "cancel" else "dead_lettered:handler_error")
-        sub.release(pair.key)
-        self._settle_down()
+            self._bury(sub, pair, reason)
+
+    def _bury(self, sub: Sub, pair: Pair, reason: str) -> None:
+        sub.end(pair, f"dead_lettered:{reason}")
+        self.letters.append(Letter(sub.name, pair, reason))
+
+    def _interrupt_those_coupled_to(self, crashed: Sub) -> None:
+        """A restart of the others: what they have in hand is first in its lane again, and the attempt does not count."""
+        coupled = [sub for sub in self.subs.values() if sub.is_coupled]
+        place = coupled.index(crashed)
+        others = {"one_for_one": [], "one_for_all": coupled, "rest_for_one": coupled[place:]}[self.coupling]
+        for sub in others:
+            for pair in sub.in_flight:
+                pair.attempt -= 1
+                sub.lanes[pair.priority].insert(0, pair)
+            sub.in_flight.clear()
 
     # ── what the operator does ──
 
-    def subscribe(self, name: str, config: Config) -> None:
-        self.subs[name] = Sub(name, config)
+    def subscribe(self, name: str, config: Config, *, is_coupled: bool = False) -> None:
+        self.subs[name] = Sub(name, config, is_coupled)
 
     def unsubscribe(self, name: str) -> None:
         self._clear(self.subs[name], "unsubscribed")
@@ -223,6 +278,11 @@ class Model:
             for publication in self.publications:
                 for pair in [pair for pair, limit in publication.waiting.items() if limit <= due]:
                     self._refuse(pair, "full")
+            for sub in self.subs.values():
+                for pair in [pair for pair in sub.in_flight if pair.deadline <= due]:
+                    sub.in_flight.remove(pair)
+                    self._failed(sub, pair, "timeout")
+                    sub.release(pair.key)
             self._settle_down()
         self.now = end
 
@@ -254,7 +314,7 @@ class Model:
             case "drop_newest":
                 sub.end(pair, "dropped:newest")
             case "dead_letter":
-                sub.end(pair, "dead_lettered:overflow")
+                self._bury(sub, pair, "overflow")
             case "drop_oldest" | "coalesce":
                 self._drop_for(sub, pair)
 
@@ -300,6 +360,8 @@ class Model:
         sub.blocked.remove(pair)
         del publication.waiting[pair]
         self._reject(sub, pair, reason)
+        if pair.letter is not None:
+            self.letters.append(pair.letter)
         if reason == "full":
             publication.refused.append(sub.name)
         if reason == "closed":
@@ -323,6 +385,7 @@ class Model:
 
     def _due_times(self) -> Iterator[float]:
         for sub in self.subs.values():
+            yield from (pair.deadline for pair in sub.in_flight if pair.deadline < math.inf)
             if len(sub.in_flight) < sub.config.concurrency:
                 yield from (due for due, _ in sub.retries)
         for publication in self.publications:
@@ -334,10 +397,11 @@ class Model:
             self._admit(sub)
             while len(sub.in_flight) < sub.config.concurrency and (pair := sub.take(self.now)) is not None:
                 if self.now >= pair.expires_at:
-                    sub.end(pair, "dead_lettered:expired")
+                    self._bury(sub, pair, "expired")
                     sub.release(pair.key)
                 else:
                     pair.attempt += 1
+                    pair.deadline = self.now + sub.config.timeout
                     sub.in_flight.append(pair)
                 self._admit(sub)
 

@@ -15,9 +15,23 @@ import anyio
 import pytest
 from attrs import define, evolve, field, frozen
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tests.model import Config, Ending, Model, Publication
+from tests.properties.programs import (
+    KINDS,
+    TICK,
+    Advance,
+    CancelPublish,
+    Drain,
+    Finish,
+    Operation,
+    Program,
+    Publish,
+    Replay,
+    Subscribe,
+    Unsubscribe,
+    programs,
+)
 from tests.scheduling import play
 from tocsin import (
     Backoff,
@@ -38,163 +52,13 @@ from tocsin import (
     Rejected,
     RestartIntensity,
     RetryPolicy,
+    Strategy,
     Subscription,
     WaitForRoom,
 )
 from tocsin.testing import cancel_as_a_stranger
 
 pytestmark = pytest.mark.usefixtures("quiet")
-
-# ── what is done ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@frozen
-class Publish:
-    kind: str
-    priority: int
-    key: int
-    expires_in: float | None
-    nowait: bool
-
-
-@frozen
-class Finish:
-    which: int
-    ending: Ending
-
-
-@frozen
-class CancelPublish:
-    which: int
-
-
-@frozen
-class Advance:
-    seconds: int
-
-
-@frozen
-class Subscribe:
-    config: Config
-
-
-@frozen
-class Unsubscribe:
-    which: int
-
-
-@frozen
-class Drain:
-    pass
-
-
-Operation = Publish | Finish | CancelPublish | Advance | Subscribe | Unsubscribe | Drain
-
-
-@frozen
-class Program:
-    backend: str
-    seed: int
-    first: list[Config]
-    operations: list[Operation]
-    end: str
-    plain: bool
-    """Nothing but what the fast way allows where it can be: it must not be told apart from the long one."""
-
-
-# Operations happen at multiples of a tick; what is due by itself falls between two of them, and never together.
-TICK = 0.0625
-LATER = 0.015625
-KINDS = ("Base", "Child", "Other")
-small = st.integers(0, 7)
-
-
-def configs() -> st.SearchStrategy[Config]:
-    return st.builds(
-        _consistent,
-        st.sampled_from([KINDS, KINDS, ("Base", "Child"), ("Child",)]),
-        st.integers(1, 3),
-        st.sampled_from(["wait", "wait", "wait", "reject", "drop_oldest", "drop_newest", "dead_letter", "coalesce"]),
-        st.sampled_from([None, None, 0.25 + LATER, 2.25 + LATER]),
-        st.integers(1, 2),
-        st.booleans(),
-        st.booleans(),
-        st.integers(1, 3),
-        st.sampled_from([range(4), range(4), (0, 2)]),
-        st.sampled_from([None, None, None, 3.5]),
-    )
-
-
-def _consistent(
-    kinds: tuple[str, ...],
-    capacity: int,
-    policy: Any,
-    limit: float | None,
-    concurrency: int,
-    keyed: bool,
-    strict: bool,
-    max_attempts: int,
-    priorities: tuple[int, ...],
-    window: float | None,
-) -> Config:
-    keyed = keyed and policy != "coalesce"
-    return Config(
-        frozenset(kinds),
-        capacity=capacity,
-        policy=policy,
-        limit=limit,
-        # Two attempts with one key at a time leave open which state is the newer one.
-        concurrency=1 if policy == "coalesce" else concurrency,
-        keyed=keyed,
-        strict=strict and (keyed or concurrency == 1),
-        max_attempts=max_attempts,
-        priorities=frozenset(priorities),
-        window=window,
-    )
-
-
-publishing = st.builds(
-    Publish,
-    st.sampled_from(KINDS),
-    st.sampled_from([2, 2, 2, 0, 1, 3]),
-    st.integers(0, 1),
-    st.sampled_from([None, None, None, 2 * TICK, 4 * TICK]),
-    st.sampled_from([False, False, True]),
-)
-finishing = st.builds(Finish, small, st.sampled_from(["ok", "ok", "ok", "raise", "raise", "group", "cancel", "decode"]))
-operations = st.one_of(
-    publishing,
-    publishing,
-    publishing,
-    finishing,
-    finishing,
-    finishing,
-    st.builds(CancelPublish, small),
-    st.builds(Advance, st.integers(1, 3)),
-    st.one_of(publishing, st.builds(Subscribe, configs())),
-    st.one_of(finishing, st.builds(Unsubscribe, small)),
-)
-
-
-def programs(backend: str) -> st.SearchStrategy[Program]:
-    endings = st.lists(finishing, max_size=6)
-    # Short programs find little: a full mailbox with somebody waiting takes half a dozen operations.
-    before = st.lists(operations, min_size=20, max_size=60)
-    drained = st.builds(_drained, before, endings)
-    return st.builds(
-        Program,
-        st.just(backend),
-        st.integers(0, 99),
-        st.lists(configs(), min_size=1, max_size=3),
-        st.one_of(before, before, drained),
-        st.sampled_from(["stop", "leave", "error", "finish"]),
-        st.booleans(),
-    )
-
-
-def _drained(before: list[Operation], after: list[Finish]) -> list[Operation]:
-    return [*before, Drain(), *after]
-
 
 # ── how it is done to the bus ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -263,12 +127,14 @@ class Runner:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.model = Model()
+        self.model = Model(program.coupling)
         # Restarts are free of charge here: how often is too often is a matter of the supervisors' own tests.
         self.intensity = RestartIntensity(10_000, 1.0, max_consecutive=None)
         self.bus = EventBus("model", intensity=self.intensity)
+        self.coupled = self.bus.group("coupled", strategy=Strategy(program.coupling), intensity=self.intensity)
         self.gates: dict[tuple[str, int], Gate] = {}
         self.published: list[Published] = []
+        self.replayed: list[tuple[Publication, Published]] = []
         self.subscriptions: dict[str, Subscription] = {}
         self.names = 0
 
@@ -304,7 +170,7 @@ class Runner:
                 "key": key_of if config.keyed else None,
                 "strict_order": config.strict,
                 "retry": RetryPolicy(config.max_attempts, Backoff(config.backoff, factor=1.0, jitter=0.0)),
-                "timeout": None,
+                "timeout": None if config.timeout == math.inf else config.timeout,
                 "backoff": Backoff.none(),
                 "intensity": self.intensity,
                 "sick_after": 1_000_000,
@@ -325,9 +191,11 @@ class Runner:
 
     async def run(self) -> None:
         for config in map(self.config, self.program.first):
+            if self.program.coupling != "one_for_one":
+                config = evolve(config, concurrency=1)  # of several, the order in which they are put back is open
             handler, interests, options = self.options(config)
-            self.subscriptions[options["name"]] = self.bus.subscribe(handler, *interests, **options)
-            self.model.subscribe(options["name"], config)
+            self.subscriptions[options["name"]] = self.coupled.subscribe(handler, *interests, **options)
+            self.model.subscribe(options["name"], config, is_coupled=True)
         try:
             async with anyio.create_task_group() as group, self.bus.running(drain_timeout=0.0):
                 await self.rest()
@@ -393,6 +261,8 @@ class Runner:
                 await self.subscriptions[name].unsubscribe()
                 self.model.unsubscribe(name)
                 assert not [gate for gate in self.gates.values() if gate.name == name]
+            case Replay(which=which):
+                self.replay(which, group)
             case Drain():
                 group.start_soon(self.bus.drain, math.inf)
                 self.model.drain()
@@ -451,6 +321,29 @@ class Runner:
             published.receipt = receipt
         published.results.append(result)
 
+    def replay(self, which: int, group: anyio.abc.TaskGroup) -> None:
+        # Coalescing mailboxes keep one event for each key, and a replay is an old one: which of both stays is open.
+        possible = [
+            letter
+            for letter in self.model.letters
+            if letter.name in self.model.subs and self.model.subs[letter.name].config.policy != "coalesce"
+        ]
+        if not possible or not self.model.open:
+            return
+        possible.sort(key=lambda letter: (letter.name, letter.pair.publication.event))
+        chosen = possible[which % len(possible)]
+        event = chosen.pair.publication.event
+        [number] = [each.id for each in self.letters() if (each.subscription, each.event.number) == (chosen.name, event)]
+        published = Published()
+        self.replayed.append((self.model.replay(chosen), published))
+        group.start_soon(self.replayer, number, published)
+
+    async def replayer(self, number: int, published: Published) -> None:
+        report = await self.bus.replay(ids=[number])
+        if report.replayed:
+            [published.receipt] = report.receipts
+        published.results.append("ok" if report.replayed else "closed")
+
     # ── comparing ──
 
     def compare(self) -> None:
@@ -468,6 +361,11 @@ class Runner:
         self.compare_ledger()
         for publication, published in zip(self.model.publications, self.published, strict=True):
             compare_publication(publication, published)
+        for publication, published in self.replayed:
+            if "ok" in published.results:
+                compare_publication(publication, published)
+            else:
+                assert bool(published.results) is (publication.result is not None)
 
     def compare_ledger(self) -> None:
         ledger = self.bus.ledger()
@@ -477,12 +375,7 @@ class Runner:
             counts.update(sub.counts)
         assert {each: getattr(ledger, each) for each in LEDGER} == {each: counts[each] for each in LEDGER}
         letters = Counter((letter.subscription, letter.event.number, str(letter.reason)) for letter in self.letters())
-        dead = Counter(
-            (name, publication.event, outcome.removeprefix("dead_lettered:"))
-            for publication in self.model.publications
-            for name, outcome in publication.outcomes.items()
-            if outcome is not None and outcome.startswith("dead_lettered")
-        )
+        dead = Counter((each.name, each.pair.publication.event, each.reason) for each in self.model.letters)
         assert letters == dead
 
     def letters(self) -> list[Any]:
