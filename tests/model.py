@@ -62,6 +62,7 @@ class Pair:
     remembered: bool = False
     deadline: float = math.inf  # of the attempt in flight
     letter: Letter | None = None  # the one that it replays
+    is_next: bool = False  # with its key, which is kept for it although it is back in its lane
 
 
 @frozen(eq=False)
@@ -123,9 +124,18 @@ class Sub:
             while lane:
                 pair = lane.pop(0)
                 if pair.key not in self.busy_keys:
+                    self._go_before(pair)
                     return pair
                 self.held.append(pair)
         return None
+
+    def _go_before(self, urgent: Pair) -> None:
+        """Hold again what was next with the key of *urgent*."""
+        urgent.is_next = False
+        for pair in [pair for lane in self.lanes for pair in lane if pair.is_next and pair.key == urgent.key]:
+            pair.is_next = False
+            self.remove(pair)
+            self.held.append(pair)
 
     def waiting_with(self, key: int) -> Pair | None:
         waiting = [*self.queued, *(pair for _, pair in self.retries)]
@@ -142,8 +152,12 @@ class Sub:
         for pair in sorted(self.held, key=lambda each: (each.priority, each.number)):
             if pair.key == key:
                 self.held.remove(pair)
-                self.lanes[pair.priority].insert(0, pair)
+                self.put_first(pair)
                 return
+
+    def put_first(self, pair: Pair) -> None:
+        self.lanes[pair.priority].insert(0, pair)
+        pair.is_next = self.config.keyed
 
 
 class Model:
@@ -240,7 +254,7 @@ class Model:
         for sub in others:
             for pair in sub.in_flight:
                 pair.attempt -= 1
-                sub.lanes[pair.priority].insert(0, pair)
+                sub.put_first(pair)
             sub.in_flight.clear()
 
     # ── what the operator does ──

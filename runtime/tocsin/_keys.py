@@ -40,7 +40,7 @@ class KeyOrder:
         if delivery.key in self._busy:
             following = self._next.get(delivery.key)
             if following is None or (following is not delivery and following.priority <= delivery.priority):
-                self._hold(delivery).append(delivery, delivery.priority)
+                self._hold_in_order(delivery)
                 return False
             del self._next[delivery.key]
             if following is not delivery:
@@ -90,6 +90,13 @@ class KeyOrder:
         self.held_count += 1
         return self._held.setdefault(delivery.key, Lanes())
 
+    def _hold_in_order(self, delivery: AnyDelivery) -> None:
+        held = self._hold(delivery)
+        held.append(delivery, delivery.priority)
+        if delivery.attempt:  # a retry: others have come since it did, and may be held already
+            for each in sorted(held.clear(), key=_number):
+                held.append(each, each.priority)
+
     def _hold_again(self, delivery: AnyDelivery) -> None:
         """Let *delivery*, which was next with its key, wait for it once more: as the first of its priority."""
         delivery.owns_key = False
@@ -100,3 +107,7 @@ class KeyOrder:
         self.held_count -= 1
         if not held:
             del self._held[key]
+
+
+def _number(delivery: AnyDelivery) -> int:
+    return delivery.number

@@ -15,13 +15,16 @@ from tocsin import Delivery, Priority
 from tocsin._mailbox import Mailbox
 
 
+_numbers = itertools.count(1)
+
+
 def mailbox(capacity: int = 100, *, keyed: bool = False, strict: bool = False, coalescing: bool = False) -> Mailbox:
     return Mailbox(capacity, keyed=keyed, strict=strict, coalescing=coalescing, now=lambda: 7.0)
 
 
 def filled(box: Mailbox, *events: str, priority: Priority = NORMAL) -> dict[str, Delivery[Any]]:
     """Put *events* into *box*; the first character of each is its key."""
-    made = {event: delivery_of(event, priority, key=event[0]) for event in events}
+    made = {event: delivery_of(event, priority, key=event[0], number=next(_numbers)) for event in events}
     for delivery in made.values():
         box.put(delivery)
     return made
@@ -229,6 +232,21 @@ def test_a_key_keeps_its_order_when_a_more_urgent_delivery_of_it_comes_between()
     assert box.take(0.0) is None
     box.settled(urgent)
     assert taken(box) == ["a2", "a3", "a4"]
+
+
+def test_a_retry_that_is_due_while_its_key_is_busy_is_before_those_that_came_after_it() -> None:
+    box = mailbox(keyed=True)
+    filled(box, "a1", "a2")
+    first = box.take(0.0)
+    assert first is not None
+    first.attempt = 1
+    box.put_for_retry(first, 1.0)
+    urgent = filled(box, "a3", priority=HIGH)["a3"]
+    assert box.take(0.0) is urgent
+    assert box.take(0.0) is None  # the second is held
+    assert box.take(1.0) is None  # and so is the first
+    box.settled(urgent)
+    assert taken(box, 1.0) == ["a1", "a2"]
 
 
 def test_a_key_keeps_its_order_when_one_of_its_retries_is_due() -> None:

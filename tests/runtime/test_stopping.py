@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from random import Random
 from typing import Any
 
 import anyio
 import pytest
 
+from tests.virtual_time import backend_options
 from tocsin import (
     ActorStopped,
     Backoff,
@@ -161,6 +162,10 @@ async def test_a_cancellation_while_the_bus_starts_stops_what_has_started(make_b
     assert bus.statistics().phase == "stopped"
 
 
+def run_on_asyncio(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    anyio.run(main, backend="asyncio", backend_options=backend_options("asyncio", real_time=False))
+
+
 @pytest.mark.parametrize("times", [1, 2, 3])
 def test_fault_B9_cancelled_natively_on_asyncio_the_stop_is_in_order_and_the_cancellation_comes_out(
     make_bus: MakeBus, times: int
@@ -186,7 +191,7 @@ def test_fault_B9_cancelled_natively_on_asyncio_the_stop_is_in_order_and_the_can
         assert task.cancelling() == times
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
-    asyncio.run(main())
+    run_on_asyncio(main)
     assert stopped == ["2", "1"]
     assert bus.statistics().phase == "stopped"
     assert bus.ledger().live == 0
@@ -217,7 +222,7 @@ def test_fault_B9_the_time_limits_of_asyncio_give_timeout_error_after_an_ordered
         assert task is not None
         assert task.cancelling() == 0
 
-    asyncio.run(main())
+    run_on_asyncio(main)
     assert stopped == ["1"]
 
 
@@ -243,7 +248,7 @@ def test_fault_B9_a_sibling_in_a_task_group_of_asyncio_ends_the_bus_in_order(mak
             await run()
         assert [type(error) for error in caught.value.exceptions] == [LookupError]
 
-    asyncio.run(main())
+    run_on_asyncio(main)
     assert stopped == ["1"]
 
 
