@@ -183,7 +183,9 @@ class StopTimedOut(_Record):
 @final
 @attrs.frozen(kw_only=True)
 class StopFailed(_Record):
-    """An incarnation raised while it was being stopped; it is down all the same."""
+    """An incarnation raised while it was being stopped; it is down all the same. Told in the place of `ChildStopped`;
+    of a callback of `ChildContext.on_stop` that raises it is told as well, and the incarnation ends later.
+    """
 
     incarnation: int
     failure: Failure

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import Any
 
 import anyio
@@ -34,15 +35,25 @@ from tocsin.testing import Simulation, cancel_as_a_stranger
 AT_ONCE = twice(restart=0.0, retry=0.0, grace_period=1.0)
 
 
+_running: ContextVar[Simulation] = ContextVar("the simulation that runs")
+
+
 def new_bus(simulation: Simulation) -> EventBus:
+    _running.set(simulation)
     bus = EventBus("small", intensity=PLENTY)
     simulation.watch(bus)
     simulation.offer_task("host")
     return bus
 
 
+def is_cancelled() -> bool:
+    """Tell whether somebody was cancelled, so that less is sure about the outcome."""
+    return bool(_running.get().cancelled)
+
+
 async def turn(_event: Work) -> None:
-    """Take one turn of the loop."""
+    """Take one turn of the loop, in a task that a stranger may cancel."""
+    _running.get().offer_task("handler")
     await anyio.lowlevel.checkpoint()
 
 
@@ -54,7 +65,7 @@ async def at_once(*calls: Callable[[], Coroutine[Any, Any, object]]) -> None:
 
 
 async def publishing(bus: EventBus, *events: Work, **options: Any) -> None:
-    with suppress(BusClosed, MailboxFull):
+    with _running.get().cancellable("publisher"), suppress(BusClosed, MailboxFull):
         for event in events:
             await bus.publish(event, **options)
 
@@ -68,7 +79,7 @@ async def two_publishers_and_one_place(simulation: Simulation) -> None:
     async with bus.running():
         await at_once(lambda: publishing(bus, Work(1), Work(2)), lambda: publishing(bus, Work(3), Work(4)))
         await simulation.settle(bus)
-    assert bus.ledger().handled == 4
+    assert is_cancelled() or bus.ledger().handled == 4
 
 
 async def an_urgent_publisher_among_others(simulation: Simulation) -> None:
@@ -124,7 +135,7 @@ async def a_retry_and_a_new_event(simulation: Simulation) -> None:
     async with bus.running():
         await at_once(lambda: publishing(bus, Work(1)), lambda: publishing(bus, Work(2)))
         await simulation.settle(bus)
-    assert bus.ledger().handled == 2
+    assert is_cancelled() or bus.ledger().handled == 2
 
 
 async def a_retry_in_strict_order(simulation: Simulation) -> None:
@@ -140,7 +151,7 @@ async def a_retry_in_strict_order(simulation: Simulation) -> None:
     async with bus.running():
         await publishing(bus, Work(1), Work(2))
         await simulation.settle(bus)
-    assert begun == [1, 1, 2, 2]
+    assert is_cancelled() or begun == [1, 1, 2, 2]
 
 
 async def two_servers_and_one_key(simulation: Simulation) -> None:
@@ -149,7 +160,7 @@ async def two_servers_and_one_key(simulation: Simulation) -> None:
     async with bus.running():
         await at_once(lambda: publishing(bus, Work(1), Work(3)), lambda: publishing(bus, Work(2)))
         await simulation.settle(bus)
-    assert bus.ledger().handled == 3
+    assert is_cancelled() or bus.ledger().handled == 3
 
 
 async def two_servers_of_one_mailbox(simulation: Simulation) -> None:
@@ -158,7 +169,7 @@ async def two_servers_of_one_mailbox(simulation: Simulation) -> None:
     async with bus.running():
         await publishing(bus, Work(1), Work(2), Work(3))
         await simulation.settle(bus)
-    assert bus.ledger().handled == 3
+    assert is_cancelled() or bus.ledger().handled == 3
 
 
 async def a_crash_and_a_publisher(simulation: Simulation) -> None:
@@ -173,7 +184,7 @@ async def a_crash_and_a_publisher(simulation: Simulation) -> None:
     async with bus.running():
         await at_once(lambda: publishing(bus, Work(1), Work(2)), lambda: publishing(bus, Work(3)))
         await simulation.settle(bus)
-    assert bus.ledger().handled == 3
+    assert is_cancelled() or bus.ledger().handled == 3
 
 
 async def a_group_that_restarts_and_a_publisher(simulation: Simulation) -> None:
@@ -189,7 +200,7 @@ async def a_group_that_restarts_and_a_publisher(simulation: Simulation) -> None:
     async with bus.running():
         await publishing(bus, Work(1), Work(2))
         await simulation.settle(bus)
-    assert bus.ledger().handled == 4
+    assert is_cancelled() or bus.ledger().handled == 4
 
 
 async def a_question_and_the_stop(simulation: Simulation) -> None:
@@ -201,7 +212,7 @@ async def a_question_and_the_stop(simulation: Simulation) -> None:
 
     async def ask() -> None:
         with suppress(AskError, TocsinError):
-            assert await bus.ask(Work(3)) == 3
+            assert await bus.ask(Work(3)) == 3 or is_cancelled()
 
     bus.subscribe(answer, Work)
     async with bus.running():
@@ -219,8 +230,8 @@ async def a_drain_and_a_handler_that_publishes(simulation: Simulation) -> None:
     bus.subscribe(follows, Work, mailbox=2)
     async with bus.running():
         await publishing(bus, Work(2))
-        assert await bus.drain()
-    assert bus.ledger().handled == 3
+        assert await bus.drain() or is_cancelled()
+    assert is_cancelled() or bus.ledger().handled == 3
 
 
 async def a_subscriber_that_comes_while_others_publish(simulation: Simulation) -> None:
@@ -230,7 +241,7 @@ async def a_subscriber_that_comes_while_others_publish(simulation: Simulation) -
     async def come() -> None:
         await bus.subscribe_now(turn, Work, name="second")
         receipt = await bus.publish(Work(9))
-        assert (await receipt.settled())["second"] == Handled()
+        assert (await receipt.settled())["second"] == Handled() or is_cancelled()
 
     async with bus.running():
         await at_once(come, lambda: publishing(bus, Work(1), Work(2)))
@@ -256,8 +267,8 @@ async def newer_states_of_one_thing(simulation: Simulation) -> None:
     async with bus.running():
         await publishing(bus, Work(1), Work(2), Work(3))
         await simulation.settle(bus)
-    assert seen == sorted(seen)
-    assert seen[-1] == 3
+    assert is_cancelled() or seen == sorted(seen)
+    assert is_cancelled() or seen[-1] == 3
 
 
 async def the_oldest_is_dropped_while_it_is_taken(simulation: Simulation) -> None:

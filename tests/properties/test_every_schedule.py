@@ -36,24 +36,26 @@ def test_promises_hold_on_every_schedule_with_two_changes_of_task(race: Any, bac
     explored(bound=2, backends=[backend], limit=1_000_000)(race)()
 
 
-# ── cancellations: of everything, and on asyncio natively of the task that runs the bus ──
+# ── cancellations: of everything, of a publisher, and on asyncio natively of the tasks of the bus and of a handler ──
+
+TARGETS = ("run", "publisher", "host", "handler")
 
 
 @races
 @backends
 def test_promises_hold_wherever_the_run_is_cancelled(race: Any, backend: Backend) -> None:
-    cancelled_at_every_step(targets=["run", "host"], backends=[backend], runs=8)(race)()
+    cancelled_at_every_step(targets=TARGETS, backends=[backend], runs=8)(race)()
 
 
 @pytest.mark.slow
 @races
 @backends
 def test_promises_hold_after_a_cancellation_at_every_step(race: Any, backend: Backend) -> None:
-    cancelled_at_every_step(targets=["run", "host"], backends=[backend])(race)()
+    cancelled_at_every_step(targets=TARGETS, backends=[backend])(race)()
 
 
 @pytest.mark.soak
 @races
 @backends
 def test_promises_hold_after_a_cancellation_at_every_step_of_many_schedules(race: Any, backend: Backend) -> None:
-    cancelled_at_every_step(targets=["run", "host"], backends=[backend], seeds=50)(race)()
+    cancelled_at_every_step(targets=TARGETS, backends=[backend], seeds=50)(race)()

@@ -19,6 +19,7 @@ from tocsin import (
     Failure,
     PhaseChanged,
     RestartScheduled,
+    StopFailed,
     StopTimedOut,
     SupervisorGaveUp,
     SupervisorStopping,
@@ -53,6 +54,10 @@ def crash(tree: Tree, child: str, incarnation: int = 1) -> Tree:
 
 def test_lives_that_follow_one_another_break_nothing() -> None:
     assert crash(Tree().up("s"), "s").up("s", 2).stopping().down("s", 2).broken() == []
+
+
+def test_a_stop_that_failed_ends_a_life_like_any_other() -> None:
+    assert Tree().up("s").down("s", 1, StopFailed, failure=FAILURE).up("s", 2).broken() == []
 
 
 def test_incarnations_are_to_be_numbered_upwards() -> None:

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
     from ._trace import Trace
 
+_STOPS = supervision.ChildStopped | supervision.StopFailed  # the second: and raised meanwhile
 _ENDS = (  # each says that an incarnation has ended
     supervision.ChildCrashed
     | supervision.ChildSuspended
     | supervision.ChildRenewed
     | supervision.ChildFinished
-    | supervision.ChildStopped
+    | _STOPS
     | supervision.ChildStartFailed
     | supervision.ChildDeclined
 )
@@ -110,7 +111,7 @@ def _no_start_after_giving_up(trace: Trace) -> Iterator[str]:
 def _was_starting(trace: Trace, started: supervision.ChildStarted) -> bool:
     """Tell whether the start had begun before the end had: then it may come up for a moment."""
     return any(
-        isinstance(report, supervision.ChildStopped) and report.incarnation == started.incarnation
+        isinstance(report, _STOPS) and report.incarnation == started.incarnation
         for report in _reports(trace)
         if getattr(report, "child", None) == started.child
     )
@@ -130,7 +131,7 @@ def _stop_order(trace: Trace) -> Iterator[str]:
             places.setdefault((report.supervisor, report.child), len(places))
         elif isinstance(report, supervision.SupervisorStopping):
             since[report.supervisor] = report.at
-        elif isinstance(report, supervision.ChildStopped) and report.supervisor in since and not late:
+        elif isinstance(report, _STOPS) and report.supervisor in since and not late:
             place = places.get((report.supervisor, report.child))
             if place is None or report.at >= min(since.values()) + trace.shutdown_deadline:
                 continue
