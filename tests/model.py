@@ -247,7 +247,7 @@ class Model:
         self.letters.append(Letter(sub.name, pair, reason))
 
     def _interrupt_those_coupled_to(self, crashed: Sub) -> None:
-        """A restart of the others: what they have in hand is first in its lane again, and the attempt does not count."""
+        """Restart the others: what they have in hand is first in its lane again, and the attempt does not count."""
         coupled = [sub for sub in self.subs.values() if sub.is_coupled]
         place = coupled.index(crashed)
         others = {"one_for_one": [], "one_for_all": coupled, "rest_for_one": coupled[place:]}[self.coupling]

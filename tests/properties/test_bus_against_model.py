@@ -334,7 +334,9 @@ class Runner:
         possible.sort(key=lambda letter: (letter.name, letter.pair.publication.event))
         chosen = possible[which % len(possible)]
         event = chosen.pair.publication.event
-        [number] = [each.id for each in self.letters() if (each.subscription, each.event.number) == (chosen.name, event)]
+        [number] = [
+            each.id for each in self.letters() if (each.subscription, each.event.number) == (chosen.name, event)
+        ]
         published = Published()
         self.replayed.append((self.model.replay(chosen), published))
         group.start_soon(self.replayer, number, published)

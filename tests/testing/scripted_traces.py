@@ -6,7 +6,18 @@ from typing import Any
 
 from attrs import evolve
 
-from tocsin import Handled, RestartIntensity
+from tocsin import (
+    ChildCrashed,
+    ChildStarted,
+    ChildStopped,
+    Failure,
+    Handled,
+    PhaseChanged,
+    RestartIntensity,
+    RestartPolicy,
+    RestartScheduled,
+    SupervisorStopping,
+)
 from tocsin.testing import (
     Accepted,
     AttemptEnded,
@@ -21,6 +32,7 @@ from tocsin.testing import (
     Trace,
 )
 
+FAILURE = Failure.of(ValueError())
 TERMS = Terms(
     mailbox=10,
     concurrency=1,
@@ -29,6 +41,7 @@ TERMS = Terms(
     coalesces=False,
     is_strict=False,
     intensity=RestartIntensity(2, 5.0),
+    restart=RestartPolicy.PERMANENT,
 )
 
 
@@ -80,6 +93,27 @@ class Script:
     def report(self, kind: Any, /, **fields: Any) -> Script:
         """What the bus reports, as its time the number of the step, unless it is given."""
         return self.add(Reported, report=kind(**{"at": float(self.step), **fields}))
+
+    # ── of the children of one supervisor ──
+
+    def up(self, child: str, incarnation: int = 1, supervisor: str = "bus") -> Script:
+        return self.report(ChildStarted, supervisor=supervisor, child=child, incarnation=incarnation)
+
+    def down(self, child: str, incarnation: int = 1, kind: Any = ChildStopped, **fields: Any) -> Script:
+        return self.report(kind, supervisor="bus", child=child, incarnation=incarnation, **fields)
+
+    def crash(self, child: str, incarnation: int = 1) -> Script:
+        return self.down(child, incarnation, ChildCrashed, failure=FAILURE)
+
+    def restart(self, child: str, at: float | None = None) -> Script:
+        at = float(self.step) if at is None else at
+        return self.report(RestartScheduled, supervisor="bus", child=child, at=at, delay=0.0, restarts=1)
+
+    def stopping(self, supervisor: str = "bus") -> Script:
+        return self.report(SupervisorStopping, supervisor=supervisor)
+
+    def phase(self, name: str) -> Script:
+        return self.report(PhaseChanged, bus="bus", phase=name)
 
     def broken(self) -> list[str]:
         return [str(each) for each in self.trace.violations()]

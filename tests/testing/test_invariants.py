@@ -53,7 +53,7 @@ def test_what_has_ended_is_not_to_be_handled() -> None:
 
 def test_a_publisher_is_not_to_be_through_before_all_is_known() -> None:
     script = Script().ask(0).told(0)
-    assert script.settle(0, Returned()).broken() == [
+    assert script.settle(0, Dropped(DropReason.NEWEST)).broken() == [
         "I3: the publisher of event 0 is through, and nobody knows about ['s']"
     ]
 
@@ -132,7 +132,7 @@ def test_of_one_key_one_is_to_be_handled_at_a_time() -> None:
 
 
 def test_nothing_is_to_be_handled_after_the_end() -> None:
-    script = Script().publish(0).start(0).settle(0, Returned())
+    script = Script().publish(0).start(0).phase("stopping").settle(0, Returned())
     assert script.broken() == ["I7: s had not ended with event 0 at the end"]
 
 
@@ -168,7 +168,7 @@ def test_the_ledger_is_to_say_what_has_happened() -> None:
 def test_each_way_to_end_is_counted_by_its_own_name() -> None:
     script = Script().ask(0).settle(0, Rejected(RejectReason.FULL)).told(0)
     script.ask(1).settle(1, Dropped(DropReason.NEWEST)).told(1)
-    script.publish(2).settle(2, Returned())
+    script.publish(2).phase("stopping").settle(2, Returned())
     script.trace.ledger = Ledger(matched=3, rejected=1, dropped=1, returned=1)
     assert script.broken() == []
 

@@ -14,6 +14,7 @@ from tocsin._outcomes import DeadLettered, Dropped, Handled, Rejected
 
 from ._facts import Accepted, AttemptEnded, AttemptStarted, Broken, Matched, Published, PublishEnded, Settled
 from ._invariants_of_lives import INVARIANTS_OF_LIVES
+from ._invariants_of_restarts import INVARIANTS_OF_RESTARTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,7 +40,8 @@ class Violation:
 
 def violations_in(trace: Trace) -> tuple[Violation, ...]:
     """Give all violations, in the order of the invariants."""
-    found = [(name, text) for name, find in (*INVARIANTS, *INVARIANTS_OF_LIVES) for text in find(trace)]
+    invariants = (*INVARIANTS, *INVARIANTS_OF_LIVES, *INVARIANTS_OF_RESTARTS)
+    found = [(name, text) for name, find in invariants for text in find(trace)]
     return tuple(Violation(name, text) for name, text in sorted(found, key=lambda each: int(each[0][1:])))
 
 

@@ -6,33 +6,16 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import tocsin_supervisors as supervision
-from tocsin._outcomes import DeadLettered
+from tocsin._outcomes import DeadLettered, Returned
 from tocsin._reports import DeliveryDeadLettered, PhaseChanged
 
+from ._ends import ENDS, STOPS, reports_of
 from ._facts import Accepted, AttemptEnded, AttemptStarted, Reported, Settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tocsin._reports import Report
-
     from ._trace import Trace
-
-_STOPS = supervision.ChildStopped | supervision.StopFailed  # the second: and raised meanwhile
-_ENDS = (  # each says that an incarnation has ended
-    supervision.ChildCrashed
-    | supervision.ChildSuspended
-    | supervision.ChildRenewed
-    | supervision.ChildFinished
-    | _STOPS
-    | supervision.ChildStartFailed
-    | supervision.ChildDeclined
-)
-
-
-def _reports(trace: Trace) -> list[Report]:
-    return [fact.report for fact in trace.of(Reported)]
-
 
 # ── incarnations ──
 
@@ -41,14 +24,14 @@ def _one_life_at_a_time(trace: Trace) -> Iterator[str]:
     """I8: incarnations are numbered upwards, each ends once, and the next one begins after that."""
     last: dict[str, int] = {}  # child → its last incarnation
     up: dict[str, int] = {}
-    for report in _reports(trace):
+    for report in reports_of(trace):
         if isinstance(report, supervision.ChildStarted):
             if report.incarnation <= last.get(report.child, 0):
                 yield f"incarnation {report.incarnation} of {report.child} was up after {last[report.child]}"
             if report.child in up:
                 yield f"incarnation {report.incarnation} of {report.child} was up beside {up[report.child]}"
             last[report.child] = up[report.child] = report.incarnation
-        elif isinstance(report, _ENDS):
+        elif isinstance(report, ENDS):
             if report.child in up and up[report.child] != report.incarnation:
                 yield f"incarnation {report.incarnation} of {report.child} ended while {up[report.child]} was up"
             up.pop(report.child, None)
@@ -59,7 +42,7 @@ def _handled_by_the_living(trace: Trace) -> Iterator[str]:
     over: dict[str, int] = {}  # child → the incarnation that ended last
     running: dict[str, list[AttemptStarted]] = defaultdict(list)
     for fact in trace.facts:
-        if isinstance(fact, Reported) and isinstance(fact.report, _ENDS):
+        if isinstance(fact, Reported) and isinstance(fact.report, ENDS):
             over[fact.report.child] = fact.report.incarnation
             for each in running[fact.report.child]:
                 yield f"{_attempt(each)} went on when its incarnation {each.incarnation} had ended"
@@ -77,46 +60,6 @@ def _attempt(fact: AttemptStarted) -> str:
     return f"step {fact.step}: event {fact.number} for {fact.subscription}"
 
 
-# ── restarts ──
-
-
-def _restart_intensity(trace: Trace) -> Iterator[str]:
-    """I11: an actor is restarted no more often within its period than its restart intensity allows."""
-    restarts: dict[str, list[float]] = defaultdict(list)
-    for report in _reports(trace):
-        if not isinstance(report, supervision.RestartScheduled) or report.child not in trace.terms:
-            continue
-        limit, times = trace.terms[report.child].intensity, restarts[report.child]
-        times.append(report.at)
-        # The window is half-open: a restart exactly one period ago does not count any more.
-        count = sum(at > report.at - limit.period for at in times)
-        if count > limit.max_restarts:
-            most = limit.max_restarts
-            yield f"{report.child} was restarted {count} times within {limit.period} s, {most} are allowed"
-
-
-def _no_start_after_giving_up(trace: Trace) -> Iterator[str]:
-    """I14, I15: a supervisor that has given up, or stops, starts nothing any more."""
-    ending: set[str] = set()
-    for report in _reports(trace):
-        if isinstance(report, supervision.SupervisorStopping | supervision.SupervisorGaveUp):
-            ending.add(report.supervisor)
-        elif isinstance(report, supervision.ChildStarted):
-            # A supervisor below another is started anew, and then it may start its children.
-            ending = {each for each in ending if not each.startswith(f"{report.supervisor}/{report.child}")}
-            if report.supervisor in ending and not _was_starting(trace, report):
-                yield f"{report.child} was started by {report.supervisor}, which was ending"
-
-
-def _was_starting(trace: Trace, started: supervision.ChildStarted) -> bool:
-    """Tell whether the start had begun before the end had: then it may come up for a moment."""
-    return any(
-        isinstance(report, _STOPS) and report.incarnation == started.incarnation
-        for report in _reports(trace)
-        if getattr(report, "child", None) == started.child
-    )
-
-
 # ── the stop ──
 
 
@@ -125,13 +68,13 @@ def _stop_order(trace: Trace) -> Iterator[str]:
     places: dict[tuple[str, str], int] = {}  # supervisor and child → when it was first up
     since: dict[str, float] = {}  # supervisor → when its stop began
     lowest: dict[str, tuple[int, str]] = {}  # supervisor → the first of its children that was stopped by now
-    late = {report.child for report in _reports(trace) if isinstance(report, supervision.StopTimedOut)}
-    for report in _reports(trace):
+    late = {report.child for report in reports_of(trace) if isinstance(report, supervision.StopTimedOut)}
+    for report in reports_of(trace):
         if isinstance(report, supervision.ChildStarted):
             places.setdefault((report.supervisor, report.child), len(places))
         elif isinstance(report, supervision.SupervisorStopping):
             since[report.supervisor] = report.at
-        elif isinstance(report, _STOPS) and report.supervisor in since and not late:
+        elif isinstance(report, STOPS) and report.supervisor in since and not late:
             place = places.get((report.supervisor, report.child))
             if place is None or report.at >= min(since.values()) + trace.shutdown_deadline:
                 continue
@@ -152,6 +95,23 @@ def _nothing_after_the_end(trace: Trace) -> Iterator[str]:
             yield f"step {fact.step}: event {fact.number} was taken by {fact.subscription} while the bus was stopping"
         elif isinstance(fact, AttemptStarted | AttemptEnded) and "stopped" in phases:
             yield f"step {fact.step}: {fact.subscription} was at work on event {fact.number} after the end of the bus"
+
+
+def _returned(trace: Trace) -> Iterator[str]:
+    """I16: a delivery that was accepted is returned by a stop or by the end of its subscription, by nothing else."""
+    stopping = False
+    ended = {report.child for report in reports_of(trace) if isinstance(report, supervision.ChildRemoved)}
+    accepted: set[tuple[int, str]] = set()
+    for fact in trace.facts:
+        if isinstance(fact, Accepted):
+            accepted.add((fact.number, fact.subscription))
+        elif isinstance(fact, Reported) and isinstance(fact.report, PhaseChanged):
+            stopping |= fact.report.phase in ("stopping", "stopped")
+        elif isinstance(fact, Settled) and isinstance(fact.outcome, Returned):
+            if (fact.number, fact.subscription) not in accepted:
+                yield f"step {fact.step}: event {fact.number} was returned by {fact.subscription}, which never had it"
+            if not stopping and fact.subscription not in ended:
+                yield f"step {fact.step}: event {fact.number} was returned by {fact.subscription}, which had not ended"
 
 
 # ── what is kept ──
@@ -176,7 +136,7 @@ def _bounded(trace: Trace) -> Iterator[str]:
 
 def _causes(trace: Trace) -> Iterator[str]:
     """I21: what counts as dead-lettered is in the dead-letter office, under its own number."""
-    letters = {report.letter for report in _reports(trace) if isinstance(report, DeliveryDeadLettered)}
+    letters = {report.letter for report in reports_of(trace) if isinstance(report, DeliveryDeadLettered)}
     seen: set[int] = set()
     for fact in trace.of(Settled):
         if isinstance(fact.outcome, DeadLettered):
@@ -189,10 +149,9 @@ def _causes(trace: Trace) -> Iterator[str]:
 INVARIANTS_OF_LIVES: tuple[tuple[str, Callable[[Trace], Iterator[str]]], ...] = (
     ("I8", _one_life_at_a_time),
     ("I8", _handled_by_the_living),
-    ("I11", _restart_intensity),
-    ("I14", _no_start_after_giving_up),
     ("I15", _stop_order),
     ("I15", _nothing_after_the_end),
+    ("I16", _returned),
     ("I18", _bounded),
     ("I21", _causes),
 )

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any, TypeVar, final
 from attrs import Factory, define, frozen
 
 from tocsin._overflow import Coalesce
+from tocsin._registry import Group
 
 from ._invariants import violations_in
 
 if TYPE_CHECKING:
     from tocsin._ledger import Ledger
+    from tocsin._registry import Registry
     from tocsin._settings import Settings
-    from tocsin_supervisors import RestartIntensity
+    from tocsin_supervisors import RestartIntensity, RestartPolicy, Strategy
 
     from ._facts import Fact
     from ._invariants import Violation
@@ -34,6 +36,7 @@ class Terms:
     coalesces: bool
     is_strict: bool
     intensity: RestartIntensity
+    restart: RestartPolicy
 
 
 def terms_of(settings: Settings) -> Terms:
@@ -47,7 +50,18 @@ def terms_of(settings: Settings) -> Terms:
         coalesces=coalesces,
         is_strict=settings.strict_order,
         intensity=settings.intensity,
+        restart=settings.restart,
     )
+
+
+def strategies_of(registry: Registry, above: str = "") -> dict[str, Strategy]:
+    """Give the strategies of *registry* and of the groups below it, by the paths of their supervisors."""
+    path = above + registry.name
+    found = {path: registry.strategy}
+    for member in registry.members.values():
+        if isinstance(member, Group):
+            found |= strategies_of(member, f"{path}/")
+    return found
 
 
 @final
@@ -63,6 +77,7 @@ class Trace:
 
     facts: list[Fact] = Factory(list[Any])
     terms: dict[str, Terms] = Factory(dict[str, Terms])  # subscription → what it asked for
+    strategies: dict[str, Strategy] = Factory(dict[str, Any])  # the path of a supervisor → its strategy
     ledger: Ledger | None = None  # at the end
     shutdown_deadline: float = math.inf  # seconds that the stop may take
 
