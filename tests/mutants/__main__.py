@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import os
 import queue
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,13 +24,11 @@ from typing import TypeVar
 from attrs import frozen
 
 from tests.mutants.catalogue import HARNESSES, Bug, bugs, source_of
-from tests.tables import ROOT
+from tests.mutants.copies import make_copy, surroundings
 
 T = TypeVar("T")
 R = TypeVar("R")
 LIMIT = 60.0  # seconds for one harness
-PARTS = ("runtime", "supervisors", "tests", "benchmarks", "examples", "pyproject.toml", "README.md", "dev.py")
-LEFT_OUT = shutil.ignore_patterns("__pycache__", "results")
 
 
 @frozen
@@ -53,15 +50,7 @@ def copies(count: int) -> Generator[queue.Queue[Path]]:
     with tempfile.TemporaryDirectory() as folder:
         found: queue.Queue[Path] = queue.Queue()
         for number in range(count):
-            copy = Path(folder) / str(number)
-            for part in PARTS:
-                source = ROOT / part
-                if source.is_dir():
-                    shutil.copytree(source, copy / part, ignore=LEFT_OUT)
-                else:
-                    copy.mkdir(exist_ok=True)
-                    shutil.copy(source, copy / part)
-            found.put(copy)
+            found.put(make_copy(Path(folder) / str(number)))
         yield found
 
 
@@ -91,14 +80,11 @@ def seconds_of(harness: str, copy: Path) -> float:
 def passes(harness: str, copy: Path, limit: float) -> bool:
     """Tell whether *harness* finds nothing in *copy*; what does not end within *limit* seconds has found something, as
     it ends without a bug."""
-    paths = os.pathsep.join(str(copy / part) for part in ("runtime", "supervisors", ""))
-    # Without a cache of bytecode, which would not notice two changes within a second.
-    environment = {**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1", "HYPOTHESIS_PROFILE": "hunt"}
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-o", f"timeout={limit:.0f}"]
     process = subprocess.Popen(
         [*command, *HARNESSES[harness]],
         cwd=copy,
-        env=environment,
+        env={**os.environ, **surroundings(copy)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -69,6 +69,13 @@ def test_taking_from_empty_lanes_is_an_index_error() -> None:
     assert len(lanes) == 0
 
 
+def test_what_waits_beside_the_normal_lane_is_counted() -> None:
+    lanes = lanes_with(("a", LOW), ("b", NORMAL), ("c", CRITICAL))
+    assert lanes.others == 2
+    lanes.popleft()
+    assert (lanes.others, len(lanes)) == (1, 2)
+
+
 # ── starvation ──
 
 

@@ -14,7 +14,6 @@ from tests.runtime.helpers import CRITICAL, HIGH, LOW, NORMAL, delivery_of, quie
 from tocsin import Delivery, Priority
 from tocsin._mailbox import Mailbox
 
-
 _numbers = itertools.count(1)
 
 
@@ -40,6 +39,14 @@ def taken(box: Mailbox, now: float = 0.0) -> list[str]:
 
 
 # ── room and contents ──
+
+
+def test_publishers_put_nothing_in_by_themselves_unless_told_that_they_may() -> None:
+    for plain, room in ((False, 0), (True, 100)):
+        box = mailbox() if not plain else Mailbox(100, keyed=False, strict=False, coalescing=False, now=float, plain=True)
+        filled(box, "a")
+        box.open()
+        assert box.room == room
 
 
 def test_queued_held_and_waiting_ones_take_room_and_those_in_flight_do_not() -> None:
@@ -122,6 +129,36 @@ def test_what_is_being_handled_is_not_replaced_until_it_is_given_back() -> None:
     box.put_back(made["a1"])
     assert box.coalesce(delivery_of("a2", key="a")) is made["a1"]
     assert taken(box) == ["a2"]
+
+
+@pytest.mark.parametrize(("old", "new"), [(HIGH, NORMAL), (NORMAL, HIGH)])
+def test_a_newer_delivery_of_another_priority_waits_as_one_of_its_own(old: Priority, new: Priority) -> None:
+    box = mailbox(coalescing=True)
+    replaced = filled(box, "a1", priority=old)["a1"]
+    filled(box, "b1", priority=old)
+    filled(box, "c1", priority=new)
+    assert box.coalesce(delivery_of("a2", new, key="a")) is replaced
+    assert taken(box) == (["b1", "c1", "a2"] if old is HIGH else ["c1", "a2", "b1"])
+
+
+def test_under_strict_order_a_retry_is_replaced_until_it_is_taken_again() -> None:
+    box = mailbox(coalescing=True, strict=True)
+    first = filled(box, "a1")["a1"]
+    assert box.take(0.0) is first
+    box.put_for_retry(first, 1.0)
+    assert box.take(0.5) is None
+    assert box.take(1.0) is first
+    assert box.coalesce(delivery_of("a2", key="a")) is None
+
+
+def test_only_by_a_newer_one_a_delivery_is_superseded() -> None:
+    box = mailbox(coalescing=True)
+    older = filled(box, "a1")["a1"]
+    newer = delivery_of("a2", key="a", number=older.number + 1)
+    assert not box.is_superseded(newer)
+    assert not box.is_superseded(older)
+    assert box.coalesce(newer) is older
+    assert box.is_superseded(older)
 
 
 @pytest.mark.parametrize("how", ["back", "behind"])

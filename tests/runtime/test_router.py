@@ -240,6 +240,7 @@ def test_the_memory_for_routes_has_room_for_every_class_that_was_asked_for() -> 
     for kind in classes:
         router.route(kind, None)
     assert (router.clearings, len(router.routes)) == (0, len(classes))
+    assert router.most_routes == MAX_ROUTES + len(classes)
 
 
 def test_fault_H5_classes_made_on_the_fly_do_not_stay_for_ever() -> None:
@@ -325,6 +326,26 @@ def test_an_unhashable_class_is_routed_without_being_remembered() -> None:
     assert router.routes == {}
     router.remove(entries[1])
     assert router.route(Hostile, None) == entries[:1]
+
+
+class OwnHash(type):
+    __hash__ = type.__repr__  # type: ignore[assignment]  # nobody may call it
+
+
+class OwnEquality(type):
+    __hash__ = type.__hash__
+
+    def __eq__(cls, other: object) -> bool:
+        raise AssertionError("classes are told apart by identity")
+
+
+@pytest.mark.parametrize(("metaclass", "count"), [(abc.ABCMeta, 1), (OwnHash, 0), (OwnEquality, 0)])
+def test_routes_of_classes_are_remembered_unless_the_metaclass_has_them_compared(metaclass: type, count: int) -> None:
+    kind = metaclass("Kind", (), {})
+    entry = Entry((kind,))
+    router = router_with(entry)
+    assert router.route(kind, None) == (entry,)
+    assert len(router.routes) == count
 
 
 def test_classes_that_are_equal_but_not_the_same_have_routes_of_their_own() -> None:
