@@ -21,6 +21,11 @@ def mailbox(capacity: int = 100, *, keyed: bool = False, strict: bool = False, c
     return Mailbox(capacity, keyed=keyed, strict=strict, coalescing=coalescing, now=lambda: 7.0)
 
 
+def plain_mailbox() -> Mailbox:
+    """Make one that publishers may put into by themselves."""
+    return Mailbox(100, keyed=False, strict=False, coalescing=False, now=lambda: 7.0, plain=True)
+
+
 def filled(box: Mailbox, *events: str, priority: Priority = NORMAL) -> dict[str, Delivery[Any]]:
     """Put *events* into *box*; the first character of each is its key."""
     made = {event: delivery_of(event, priority, key=event[0], number=next(_numbers)) for event in events}
@@ -42,8 +47,7 @@ def taken(box: Mailbox, now: float = 0.0) -> list[str]:
 
 
 def test_publishers_put_nothing_in_by_themselves_unless_told_that_they_may() -> None:
-    for plain, room in ((False, 0), (True, 100)):
-        box = mailbox() if not plain else Mailbox(100, keyed=False, strict=False, coalescing=False, now=float, plain=True)
+    for box, room in ((mailbox(), 0), (plain_mailbox(), 100)):
         filled(box, "a")
         box.open()
         assert box.room == room
@@ -230,6 +234,28 @@ def test_under_strict_order_with_keys_only_the_key_waits_for_a_retry() -> None:
     box.put_for_retry(made["a1"], 5.0)
     assert taken(box, 0.0) == ["b1"]
     assert taken(box, 5.0) == ["a1", "a2"]
+
+
+def test_when_the_last_one_of_another_lane_is_taken_publishers_have_room_again() -> None:
+    box = plain_mailbox()
+    filled(box, "a")
+    filled(box, "b", "c", priority=HIGH)
+    box.open()
+    rooms: list[int] = []
+    while box.take(0.0) is not None:
+        rooms.append(box.room)
+    assert rooms == [0, 100, 100]
+
+
+def test_a_retry_that_is_due_gives_its_room_back_to_publishers() -> None:
+    box = plain_mailbox()
+    made = filled(box, "a", "b")
+    box.open()
+    assert box.take(0.0) is made["a"]
+    box.put_for_retry(made["a"], 1.0)
+    assert (box.room, box.is_simple) == (99, False)
+    assert box.take(1.0) is made["a"]
+    assert (box.room, box.is_simple) == (100, True)
 
 
 # ── keys ──
