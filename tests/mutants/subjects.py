@@ -13,8 +13,8 @@ class Subject:
     tests: tuple[tuple[str, ...], ...]
 
 
-def decisions(*names: str) -> tuple[str, ...]:
-    return tuple(f"supervisors/tocsin_supervisors/{name}.py" for name in names)
+def in_folder(folder: str, *names: str) -> tuple[str, ...]:
+    return tuple(f"{folder}/{name}.py" for name in names)
 
 
 SUBJECTS = {
@@ -42,7 +42,8 @@ SUBJECTS = {
         ),
     ),
     "decisions": Subject(
-        decisions(
+        in_folder(
+            "supervisors/tocsin_supervisors",
             "_decisions",
             "_decisions_causes",
             "_decisions_children",
@@ -51,10 +52,24 @@ SUBJECTS = {
             "_decisions_restarts",
         ),
         (
-            ("tests/supervisors/test_decisions.py", "tests/supervisors/test_decisions_causes.py"),
-            ("tests/supervisors/test_decision_table.py", "tests/properties/test_decisions_machine.py"),
-            ("tests/supervisors",),
-            ("tests/scenarios",),
+            in_folder("tests/supervisors", "test_decisions", "test_decisions_causes", "test_decision_table"),
+            in_folder(
+                "tests/supervisors",
+                *("test_supervisor", "test_supervisor_control", "test_strategies", "test_reconfigure", "test_needs"),
+                *("test_parking", "test_residents", "test_subtree_intensity", "test_outbreaks"),
+                "test_supervisor_faults",
+            ),
+            in_folder(
+                "tests/scenarios",
+                *("test_restart_intensity", "test_restart_loops", "test_restart_loops_of_groups"),
+                *("test_restart_loops_of_templates", "test_restart_policies", "test_restart_strategies"),
+                *("test_dynamic_ends", "test_dynamic_limits", "test_dynamic_lives", "test_dynamic_starts"),
+                *("test_shutdown", "test_significant", "test_starting", "test_failing_starts", "test_live_change"),
+                *("test_administration", "test_template_administration", "test_hanging_children", "test_declining"),
+                "test_stopping_in_restart_loops",
+            ),
+            ("tests/properties/test_decisions_machine.py",),
+            ("tests/scenarios/test_cancel_at_every_step.py",),
         ),
     ),
 }

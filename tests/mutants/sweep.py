@@ -31,7 +31,7 @@ from tests.mutants.subjects import SUBJECTS
 from tests.mutants.survivors import survivors
 from tests.tables import ROOT
 
-LIMIT = 60.0  # seconds for one group of tests: what does not end has been noticed
+LIMIT = 120.0  # seconds for one group of tests: what does not end has been noticed
 SCORE = 0.95
 # Loaded once, before the tests of a change are forked off; nothing of the library itself.
 LOADED_ONCE = ("pytest", "hypothesis.stateful", "anyio._backends._asyncio", "anyio._backends._trio", "trio.testing")

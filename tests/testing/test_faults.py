@@ -168,5 +168,5 @@ test_a_bus_keeps_its_promises_whoever_is_cancelled_meanwhile = cancelled_at_ever
 )(everything_goes_wrong)
 
 test_a_bus_keeps_its_promises_on_many_schedules = pytest.mark.slow(
-    pytest.mark.timeout(600)(simulated(seeds=100)(everything_goes_wrong))
+    pytest.mark.timeout(600)(simulated(seeds=50)(everything_goes_wrong))
 )
