@@ -101,6 +101,19 @@ def test_what_was_removed_may_come_back() -> None:
     assert script.up("a", 2).broken() == []
 
 
+def test_what_comes_back_under_its_name_is_the_last_in_the_order() -> None:
+    script = three(Strategy.REST_FOR_ONE).down("a").report(ChildRemoved, supervisor="bus", child="a").up("a", 2)
+    script.crash("b").restart("b").down("a", 2).down("c")
+    assert script.up("b", 2).up("c", 2).up("a", 3).broken() == []
+
+
+def test_the_order_is_known_from_the_declaration_when_a_trace_was_cut() -> None:
+    script = Script().crash("b").restart("b").down("c").up("b", 2).up("c", 2)
+    script.trace.strategies = {"bus": Strategy.REST_FOR_ONE}
+    script.trace.places = {"bus": {"a": 0, "b": 1, "c": 2}}
+    assert script.broken() == []
+
+
 def test_a_supervisor_that_ended_may_start_all_again() -> None:
     script = Script().up("a", supervisor="bus/group").up("group").stopping("bus/group")
     script.report(ChildStopped, supervisor="bus/group", child="a", incarnation=1)

@@ -71,7 +71,7 @@ class _Family:
     """The children of one supervisor, as the reports tell of them."""
 
     strategy: Strategy
-    places: dict[str, int] = Factory(dict[str, int])  # child → its place in the order of the first starts
+    places: dict[str, int]  # child → its place in the order of starting
     up: dict[str, int] = Factory(dict[str, int])  # child that is up → the number of the report that said so
     ends: dict[str, tuple[Report, list[str]]] = Factory(dict[str, Any])  # down → its end, and who had crashed by then
     crashes: dict[str, int] = Factory(dict[str, int])  # child whose restart is not over → the number of the report
@@ -92,9 +92,10 @@ def _strategies(trace: Trace) -> Iterator[str]:
         if supervisor is None:
             continue
         strategy = trace.strategies.get(supervisor, Strategy.ONE_FOR_ONE)
-        family = families.setdefault(supervisor, _Family(strategy))
+        family = families.setdefault(supervisor, _Family(strategy, dict(trace.places.get(supervisor, {}))))
         if isinstance(report, supervision.ChildRemoved):
             family.ends.pop(report.child, None)
+            family.places.pop(report.child, None)  # one that comes back under its name is the last one
         elif isinstance(report, supervision.RestartScheduled):
             family.crashes[report.child] = number
             yield from _unwanted(trace, family, report.child)
@@ -105,7 +106,7 @@ def _strategies(trace: Trace) -> Iterator[str]:
         elif isinstance(report, supervision.ChildStarted) and child is not None:
             yield from _started(family, child)
             family.up[child] = number
-            family.places.setdefault(child, len(family.places))
+            family.places.setdefault(child, len(trace.facts) + number)
             family.crashes.pop(child, None)
 
 

@@ -54,16 +54,6 @@ def terms_of(settings: Settings) -> Terms:
     )
 
 
-def strategies_of(registry: Registry, above: str = "") -> dict[str, Strategy]:
-    """Give the strategies of *registry* and of the groups below it, by the paths of their supervisors."""
-    path = above + registry.name
-    found = {path: registry.strategy}
-    for member in registry.members.values():
-        if isinstance(member, Group):
-            found |= strategies_of(member, f"{path}/")
-    return found
-
-
 @final
 @define
 class Trace:
@@ -78,8 +68,19 @@ class Trace:
     facts: list[Fact] = Factory(list[Any])
     terms: dict[str, Terms] = Factory(dict[str, Terms])  # subscription → what it asked for
     strategies: dict[str, Strategy] = Factory(dict[str, Any])  # the path of a supervisor → its strategy
+    places: dict[str, dict[str, int]] = Factory(dict[str, Any])  # the same → its children → their places in its order
     ledger: Ledger | None = None  # at the end
     shutdown_deadline: float = math.inf  # seconds that the stop may take
+
+    def know(self, registry: Registry, above: str = "") -> None:
+        """Take note of the supervisors of *registry* and of the groups below it."""
+        path = above + registry.name
+        self.strategies[path] = registry.strategy
+        places = self.places.setdefault(path, {})
+        for name, member in registry.members.items():
+            places.setdefault(name, len(places))
+            if isinstance(member, Group):
+                self.know(member, f"{path}/")
 
     def of(self, kind: type[F]) -> list[F]:
         """Give the facts of one kind, in order."""

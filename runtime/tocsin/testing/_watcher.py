@@ -36,7 +36,7 @@ from ._facts import (
     Settled,
 )
 from ._faults import Attempt, bring_about
-from ._trace import Trace, strategies_of, terms_of
+from ._trace import Trace, terms_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Generator
@@ -229,6 +229,7 @@ class Watcher(Instrument):
     def check(self) -> None:
         """Write down how it ended; raise PromiseBroken if a promise was not kept."""
         self.trace.ledger = self._bus.ledger()
+        self.trace.know(self._bus)
         self._look()
         violations = self.trace.violations()
         if violations:
@@ -277,7 +278,6 @@ class Watcher(Instrument):
         if actor.name not in self.trace.terms:
             self.trace.shutdown_deadline = actor.run.root.options.shutdown_deadline
             self.trace.terms[actor.name] = terms_of(actor.settings)
-            self.trace.strategies = strategies_of(self._bus)
 
     async def _attempt(
         self, call: Callable[[], Awaitable[Any]], actor: Actor, receipt: Receipt, attempt: Attempt, key: object
