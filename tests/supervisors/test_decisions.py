@@ -23,7 +23,18 @@ from tocsin_supervisors import (
     Strategy,
 )
 from tocsin_supervisors._alarms import Alarms
-from tocsin_supervisors._directives import Begin, Broke, CameUp, CutAsked, End, Ended, Hangs, StopAsked, Tick
+from tocsin_supervisors._directives import (
+    Begin,
+    Broke,
+    CameUp,
+    CutAsked,
+    End,
+    Ended,
+    Hangs,
+    RestartsBelow,
+    StopAsked,
+    Tick,
+)
 from tocsin_supervisors._requests import RestartAsked, StartAsked, TerminateAsked, Withdrawn
 
 # ── start ──
@@ -35,9 +46,12 @@ def test_nobody_to_start_is_ready_at_once() -> None:
 
 def test_each_start_waits_for_the_one_before() -> None:
     bench = Bench(spec("a"), spec("b"))
+    assert not bench.machine.is_ready
     assert bench.words(Begin()) == ["start a"]
     assert bench.up("a") == ["start b"]
+    assert not bench.machine.is_ready
     assert bench.up("b") == ["Ready"]
+    assert bench.machine.is_ready
 
 
 def test_a_failed_first_start_rolls_back_in_reverse() -> None:
@@ -82,11 +96,13 @@ def test_while_somebodys_time_is_measured_the_clock_is_looked_at_every_quarter_o
     assert bench.machine.next_due() is None
 
 
-def test_what_a_child_may_take_is_prolonged_by_the_time_in_which_nobody_could_run() -> None:
+@pytest.mark.parametrize(("now", "late"), [(1.0, 6.75), (100.0, 6.75), (100.0, 0.26)])
+def test_what_a_child_may_take_is_prolonged_by_the_time_in_which_nobody_could_run(now: float, late: float) -> None:
     bench = Bench(spec("a", start_timeout=5.0))
+    bench.now = now
     bench.on(Begin())
     bench.now += 7.0
-    assert bench.words(Tick(late=6.75)) == []
+    assert bench.words(Tick(late=late)) == []
     assert bench.later(4.9) == []
     assert bench.later(0.1) == ["stop a", "cancel a"]
 
@@ -487,3 +503,24 @@ def test_alarms_about_somebodys_patience_are_known_as_long_as_they_are_set() -> 
     assert alarms.patience == ("OPEN",)
     assert alarms.next_due() == 12.0
     assert alarms.has_patience
+
+
+# ── restarts below ──
+
+
+def test_restarts_below_count_in_the_life_of_the_one_who_tells_of_them_and_before_the_end() -> None:
+    bench = Bench(spec("a"), subtree_intensity=RestartIntensity(1, 60.0)).begin()
+    assert bench.words(RestartsBelow("a", 7, 5, FAILURE)) == []
+    assert bench.words(RestartsBelow("b", 1, 5, FAILURE)) == []
+    assert bench.words(RestartsBelow("a", 1, 1, FAILURE)) == []
+    assert bench.words(StopAsked()) == ["stop a"]
+    assert bench.words(RestartsBelow("a", 1, 1, FAILURE)) == []
+    (end,) = bench.on(Ended("a", 1, Stopped()))
+    assert isinstance(end, End)
+    assert end.error is None
+
+
+def test_restarts_below_that_are_too_many_end_the_supervisor() -> None:
+    bench = Bench(spec("a"), subtree_intensity=RestartIntensity(1, 60.0)).begin()
+    assert bench.words(RestartsBelow("a", 1, 1, FAILURE)) == []
+    assert bench.words(RestartsBelow("a", 1, 1, FAILURE)) == ["stop a"]

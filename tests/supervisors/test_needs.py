@@ -53,6 +53,7 @@ async def test_a_child_that_fails_while_what_it_needs_is_down_is_held_until_that
         await settle(2.0)
         assert shop.states() == ["running", "running"]
         assert shop.api.incarnation == 2
+        assert [child.restarts for child in shop.supervisor.which_children()] == [1, 1]
 
 
 async def test_such_a_failure_is_charged_to_nobody() -> None:
