@@ -63,6 +63,7 @@ class Bench:
     def __init__(self, *specs: ChildSpec, **options: Any) -> None:
         self.now = 100.0
         self.reports: list[Any] = []
+        self.told_above = 0  # restarts, in sum
         options.setdefault("intensity", PLENTY)
         self.machine = Machine("root", specs, options=Options(**options), random=Random(1), incarnations={})
 
@@ -70,6 +71,7 @@ class Bench:
         """Tell a fact, and give the directives that are no reports."""
         directives = self.machine.on(fact, self.now)
         self.reports += [each.report for each in directives if isinstance(each, Tell)]
+        self.told_above += sum(each.count for each in directives if isinstance(each, TellAbove))
         return [each for each in directives if not isinstance(each, Tell | TellAbove)]
 
     def words(self, fact: Fact) -> list[str]:

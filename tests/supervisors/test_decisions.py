@@ -336,6 +336,17 @@ def test_a_child_that_hangs_is_passed_over() -> None:
     assert bench.ended("b") == ["End"]
 
 
+def test_dynamic_children_that_still_stop_do_not_hang() -> None:
+    bench = Bench(template=spec)
+    bench.on(Begin())
+    for token, id in enumerate("ab"):
+        bench.on(StartAsked(token, spec(id)))
+        bench.up(id)
+    assert bench.words(StopAsked()) == ["stop b", "stop a"]
+    assert bench.ended("b") == []
+    assert bench.ended("a") == ["End"]
+
+
 def test_a_supervisor_that_says_it_hangs_is_passed_over_unnamed() -> None:
     bench = Bench(spec("a"), spec("b", grace_period=math.inf)).begin()
     bench.on(StopAsked())
@@ -524,3 +535,17 @@ def test_restarts_below_that_are_too_many_end_the_supervisor() -> None:
     bench = Bench(spec("a"), subtree_intensity=RestartIntensity(1, 60.0)).begin()
     assert bench.words(RestartsBelow("a", 1, 1, FAILURE)) == []
     assert bench.words(RestartsBelow("a", 1, 1, FAILURE)) == ["stop a"]
+
+
+def test_each_restart_is_told_above_as_one() -> None:
+    bench = Bench(spec("a")).begin()
+    bench.ended("a", CRASHED)
+    assert bench.told_above == 1
+
+
+def test_the_limit_of_failures_in_a_row_is_for_one_child_and_not_for_all_of_a_supervisor() -> None:
+    bench = Bench(spec("a"), spec("b"), intensity=RestartIntensity(100, 60.0, max_consecutive=2)).begin()
+    for id in "abababab":
+        bench.ended(id, CRASHED)
+        assert bench.later(0.0) == [f"start {id}"]
+        bench.up(id)

@@ -103,6 +103,13 @@ def test_who_fails_of_a_cause_that_only_held_ones_and_canaries_have_failed_of_is
     assert held(stage) == {"q": "p", "y": "x", "c": "x", "z": "c"}
 
 
+def test_what_is_forgiven_when_the_cause_is_seen_to_be_common_is_taken_back_above() -> None:
+    stage = bench("abcd")
+    fail(stage, "abc", crash("X"))
+    assert set(held(stage)) == {"b", "c"}
+    assert stage.told_above == 1
+
+
 @pytest.mark.parametrize("exits", ["ssc", "scs", "css", "ccs", "scc", "csc", "ccc"])
 def test_what_was_not_charged_is_not_forgiven_when_the_cause_is_seen_to_be_common(exits: str) -> None:
     stage = bench("abcdefgh", intensity=RestartIntensity(3, 60.0))
