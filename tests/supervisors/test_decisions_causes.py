@@ -17,7 +17,7 @@ from tocsin_supervisors import (
     RestartIntensity,
     Suspended,
 )
-from tocsin_supervisors._requests import RestartAsked, TerminateAsked
+from tocsin_supervisors._requests import DeleteAsked, RestartAsked, TerminateAsked
 
 SLOW = Backoff(5.0, 5.0, jitter=0.0)
 
@@ -108,6 +108,34 @@ def test_what_is_forgiven_when_the_cause_is_seen_to_be_common_is_taken_back_abov
     fail(stage, "abc", crash("X"))
     assert set(held(stage)) == {"b", "c"}
     assert stage.told_above == 1
+
+
+def test_what_is_forgiven_counts_no_more_towards_the_limit_of_the_subtree() -> None:
+    stage = bench("abcdef", subtree_intensity=RestartIntensity(3, 60.0))
+    fail(stage, "abc", crash("X"))
+    for id in "de":
+        stage.ended(id, crash(f"of {id}"))
+    assert not stage.machine.is_ending
+    stage.ended("f", crash("one too many"))
+    assert stage.machine.is_ending
+
+
+def test_who_needs_one_that_is_just_starting_waits_for_it() -> None:
+    stage = Bench(spec("p"), spec("q", needs=("p",))).begin()
+    stage.ended("p", crash("X"))
+    assert stage.later(0.0) == ["start p"]
+    stage.ended("q", crash("of p"))
+    assert held(stage) == {"q": "p"}
+
+
+def test_who_needs_one_that_there_is_not_waits_for_nobody() -> None:
+    stage = Bench(spec("p"), spec("q", needs=("p",))).begin()
+    stage.on(TerminateAsked(1, "p"))
+    stage.ended("p")
+    stage.on(DeleteAsked(2, "p"))
+    stage.ended("q", crash("X"))
+    assert held(stage) == {}
+    assert stage.later(0.0) == ["start q"]
 
 
 @pytest.mark.parametrize("exits", ["ssc", "scs", "css", "ccs", "scc", "csc", "ccc"])
