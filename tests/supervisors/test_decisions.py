@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -543,8 +544,10 @@ def test_each_restart_is_told_above_as_one() -> None:
     assert bench.told_above == 1
 
 
-def test_the_limit_of_failures_in_a_row_is_for_one_child_and_not_for_all_of_a_supervisor() -> None:
-    bench = Bench(spec("a"), spec("b"), intensity=RestartIntensity(100, 60.0, max_consecutive=2)).begin()
+@pytest.mark.parametrize("limit", ["intensity", "subtree_intensity"])
+def test_the_limit_of_failures_in_a_row_is_for_one_child_and_not_for_all_of_a_supervisor(limit: str) -> None:
+    options: dict[str, Any] = {limit: RestartIntensity(100, 60.0, max_consecutive=2)}
+    bench = Bench(spec("a"), spec("b"), **options).begin()
     for id in "abababab":
         bench.ended(id, CRASHED)
         assert bench.later(0.0) == [f"start {id}"]

@@ -15,6 +15,7 @@ from tocsin_supervisors import (
     Crashed,
     Exit,
     RestartIntensity,
+    RestartScheduled,
     Suspended,
 )
 from tocsin_supervisors._requests import DeleteAsked, RestartAsked, TerminateAsked
@@ -108,6 +109,18 @@ def test_what_is_forgiven_when_the_cause_is_seen_to_be_common_is_taken_back_abov
     fail(stage, "abc", crash("X"))
     assert set(held(stage)) == {"b", "c"}
     assert stage.told_above == 1
+
+
+def test_those_that_were_held_start_soon_after_the_canary_and_never_in_the_past() -> None:
+    stage = bench("abcdefghijklmnop")
+    fail(stage, "abcdefghijklmnop", crash("X"))
+    stage.later(5.0)
+    stage.up("a")
+    stage.reports.clear()
+    stage.later(1.0)  # the canary has proved itself
+    delays = [each.delay for each in stage.reports if isinstance(each, RestartScheduled)]
+    assert len(delays) == 15
+    assert all(0.0 <= delay <= 1.0 for delay in delays)
 
 
 def test_what_is_forgiven_counts_no_more_towards_the_limit_of_the_subtree() -> None:
