@@ -552,3 +552,24 @@ def test_the_limit_of_failures_in_a_row_is_for_one_child_and_not_for_all_of_a_su
         bench.ended(id, CRASHED)
         assert bench.later(0.0) == [f"start {id}"]
         bench.up(id)
+
+
+# ── parked ──
+
+
+def parked(rest: float) -> Bench:
+    options: dict[str, Any] = {"intensity": RestartIntensity.never(), "on_exhausted": "park", "unpark_after": rest}
+    bench = Bench(spec("a", **options)).begin()
+    assert bench.ended("a", CRASHED) == []
+    assert bench.state("a") is ChildState.PARKED
+    return bench
+
+
+def test_a_parked_child_is_started_at_once_when_it_has_rested() -> None:
+    bench = parked(10.0)
+    assert bench.machine.next_due() == bench.now + 10.0
+    assert bench.later(10.0) == ["start a"]
+
+
+def test_a_parked_child_that_need_not_rest_is_waited_for_by_nobody() -> None:
+    assert parked(math.inf).machine.next_due() is None

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ._trace import Trace
 
+NEVER_ENDED: tuple[None, list[str]] = (None, [])
 A_MOMENT = 1e-9  # seconds: sums of floating-point numbers are not exact
 
 
@@ -111,7 +112,7 @@ def _strategies(trace: Trace) -> Iterator[str]:
 
 
 def _started(family: _Family, child: str) -> Iterator[str]:
-    end, crashed = family.ends.pop(child, (None, []))
+    end, crashed = family.ends.pop(child, NEVER_ENDED)
     if isinstance(end, STOPS) and not any(family.takes(child, each) for each in crashed):
         yield f"{child} was stopped and started again, and {family.strategy.value} gives no reason for that"
     if child in family.crashes:
@@ -123,7 +124,7 @@ def _started(family: _Family, child: str) -> Iterator[str]:
 def _unwanted(trace: Trace, family: _Family, child: str) -> Iterator[str]:
     if child not in trace.terms:
         return
-    policy, (end, _) = trace.terms[child].restart, family.ends.get(child, (None, []))
+    policy, (end, _) = trace.terms[child].restart, family.ends.get(child, NEVER_ENDED)
     is_finished = isinstance(end, supervision.ChildFinished)
     if policy is RestartPolicy.TEMPORARY or (policy is RestartPolicy.TRANSIENT and is_finished):
         yield f"{child} is {policy.value}, and was to be restarted"
