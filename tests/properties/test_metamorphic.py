@@ -57,7 +57,7 @@ async def steady(event: Work, delivery: Delivery[Work]) -> None:
 
     No two things happen at the same instant here, so no schedule decides which of them is first.
     """
-    await anyio.sleep((1 + event.number % 4) / 8 + event.number / 3001)
+    await anyio.sleep((1 + event.number % 4) / 8 + event.number % 1000 / 3001)
     if event.number % 5 == 0 and delivery.attempt == 1:
         raise ConnectionError
 
