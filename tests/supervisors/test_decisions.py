@@ -554,6 +554,13 @@ def test_the_limit_of_failures_in_a_row_is_for_one_child_and_not_for_all_of_a_su
         bench.up(id)
 
 
+def test_a_restart_along_with_a_sibling_is_counted_as_one() -> None:
+    bench = Bench(spec("a"), spec("b"), strategy=Strategy.ONE_FOR_ALL).begin()
+    bench.ended("a", CRASHED)
+    bench.ended("b")
+    assert [slot.restarts for slot in bench.machine.children.slots.values()] == [1, 1]
+
+
 # ── parked ──
 
 

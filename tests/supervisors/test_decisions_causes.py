@@ -16,6 +16,7 @@ from tocsin_supervisors import (
     Exit,
     RestartIntensity,
     RestartScheduled,
+    SuspendChild,
     Suspended,
 )
 from tocsin_supervisors._requests import DeleteAsked, RestartAsked, TerminateAsked
@@ -109,6 +110,22 @@ def test_what_is_forgiven_when_the_cause_is_seen_to_be_common_is_taken_back_abov
     fail(stage, "abc", crash("X"))
     assert set(held(stage)) == {"b", "c"}
     assert stage.told_above == 1
+
+
+def test_a_suspended_child_may_name_its_cause_whatever_it_raised() -> None:
+    stage = bench("abc")
+    for id in "abc":
+        failure = attrs.evolve(FAILURE, type=f"of {id}")
+        stage.ended(id, Suspended(failure, SuspendChild("no database", cause="database")))
+    assert set(held(stage)) == {"b", "c"}
+
+
+def test_who_takes_the_place_of_a_lost_canary_starts_at_once() -> None:
+    stage = bench("abcd")
+    fail(stage, "abcd", crash("X"))
+    stage.reports.clear()
+    stage.on(TerminateAsked(1, "a"))
+    assert [(each.child, each.delay) for each in stage.reports if isinstance(each, RestartScheduled)] == [("b", 0.0)]
 
 
 def test_those_that_were_held_start_soon_after_the_canary_and_never_in_the_past() -> None:
