@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from types import CoroutineType
 from typing import Any, NoReturn
 
+import anyio
 import trio
 from trio.testing import MockClock
 
@@ -147,3 +148,8 @@ def backend_options(backend: str, *, real_time: bool) -> dict[str, Any]:
     if backend == "asyncio":
         return {"loop_factory": JumpingEventLoop}
     return {"clock": MockClock(autojump_threshold=0), "instruments": [DeadlockWatch()]}
+
+
+def run_on_asyncio(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run *main*, for what is to be had on asyncio alone, on virtual time."""
+    anyio.run(main, backend="asyncio", backend_options=backend_options("asyncio", real_time=False))

@@ -94,7 +94,7 @@ class KeyOrder:
         held = self._hold(delivery)
         held.append(delivery, delivery.priority)
         if delivery.attempt:  # a retry: others have come since it did, and may be held already
-            for each in sorted(held.clear(), key=_number):
+            for each in sorted(held.clear(), key=lambda delivery: delivery.number):
                 held.append(each, each.priority)
 
     def _hold_again(self, delivery: AnyDelivery) -> None:
@@ -107,7 +107,3 @@ class KeyOrder:
         self.held_count -= 1
         if not held:
             del self._held[key]
-
-
-def _number(delivery: AnyDelivery) -> int:
-    return delivery.number

@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
+from tests.virtual_time import run_on_asyncio
 from tocsin import (
     Backoff,
     DeadLetterReason,
@@ -213,7 +214,7 @@ def test_an_observer_that_is_cancelled_by_a_stranger_is_counted_and_goes_on(make
             assert bus.statistics().observer_errors == 2
         assert bus.stop_report == StopReport()
 
-    asyncio.run(main())
+    run_on_asyncio(main)
     assert bus.ledger().handled == 1
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
 
 import anyio
 import pytest
 
-from tests.virtual_time import backend_options
+from tests.virtual_time import run_on_asyncio
 from tocsin import (
     ActorStopped,
     Backoff,
@@ -160,10 +160,6 @@ async def test_a_cancellation_while_the_bus_starts_stops_what_has_started(make_b
             pytest.fail("the body was entered")
     assert stopped == ["1"]
     assert bus.statistics().phase == "stopped"
-
-
-def run_on_asyncio(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    anyio.run(main, backend="asyncio", backend_options=backend_options("asyncio", real_time=False))
 
 
 @pytest.mark.parametrize("times", [1, 2, 3])

@@ -89,11 +89,12 @@ def _strategies(trace: Trace) -> Iterator[str]:
     that crashed is up again; temporary actors are never restarted, transient ones not after they have finished."""
     families: dict[str, _Family] = {}
     for number, report in enumerate(reports_of(trace)):
-        supervisor, child = getattr(report, "supervisor", None), getattr(report, "child", None)
+        supervisor = getattr(report, "supervisor", None)
         if supervisor is None:
             continue
-        strategy = trace.strategies.get(supervisor, Strategy.ONE_FOR_ONE)
-        family = families.setdefault(supervisor, _Family(strategy, dict(trace.places.get(supervisor, {}))))
+        if supervisor not in families:
+            families[supervisor] = _family_of(trace, supervisor)
+        family = families[supervisor]
         if isinstance(report, supervision.ChildRemoved):
             family.ends.pop(report.child, None)
             family.places.pop(report.child, None)  # one that comes back under its name is the last one
@@ -103,12 +104,18 @@ def _strategies(trace: Trace) -> Iterator[str]:
         elif isinstance(report, ENDS):
             family.up.pop(report.child, None)
             family.ends[report.child] = report, list(family.crashes)
-            families.pop(f"{supervisor}/{child}", None)  # if it is a supervisor: when it is up again, all begins anew
-        elif isinstance(report, supervision.ChildStarted) and child is not None:
-            yield from _started(family, child)
-            family.up[child] = number
-            family.places.setdefault(child, len(trace.facts) + number)
-            family.crashes.pop(child, None)
+            # If it is a supervisor: when it is up again, all begins anew.
+            families.pop(f"{supervisor}/{report.child}", None)
+        elif isinstance(report, supervision.ChildStarted):
+            yield from _started(family, report.child)
+            family.up[report.child] = number
+            family.places.setdefault(report.child, len(trace.facts) + number)
+            family.crashes.pop(report.child, None)
+
+
+def _family_of(trace: Trace, supervisor: str) -> _Family:
+    strategy = trace.strategies.get(supervisor, Strategy.ONE_FOR_ONE)
+    return _Family(strategy, dict(trace.places.get(supervisor, {})))
 
 
 def _started(family: _Family, child: str) -> Iterator[str]:
