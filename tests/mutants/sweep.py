@@ -10,22 +10,12 @@ matter, or shows a hole. `survivors.toml` says of each why it may live. Fails if
 from __future__ import annotations
 
 import argparse
-import gc
-import importlib
 import os
-import signal
 import sys
-import tempfile
-import time
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
-from typing import NoReturn, final
 
-from attrs import frozen
-
-from tests.mutants.copies import make_copy, surroundings
+from tests.mutants.laboratory import Laboratory, Trial, laboratories
 from tests.mutants.operators import Mutant, mutants_of
 from tests.mutants.subjects import SUBJECTS
 from tests.mutants.survivors import survivors
@@ -33,92 +23,6 @@ from tests.tables import ROOT
 
 LIMIT = 120.0  # seconds for one group of tests: what does not end has been noticed
 SCORE = 0.95
-# Loaded once, before the tests of a change are forked off; nothing of the library itself.
-LOADED_ONCE = ("pytest", "hypothesis.stateful", "anyio._backends._asyncio", "anyio._backends._trio", "trio.testing")
-PARTS = ("tocsin", "tocsin_supervisors", "tests")
-QUICKLY = (
-    *("-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not slow and not soak"),
-    *("-W", "ignore::pytest.PytestAssertRewriteWarning"),  # of what was loaded before
-)
-
-
-@frozen
-class Verdict:
-    """What became of *mutant*: noticed by a group of tests, or by none."""
-
-    mutant: Mutant
-    is_noticed: bool
-    seconds: float
-
-    def __str__(self) -> str:
-        return f"{self.seconds:6.1f} s  {'noticed' if self.is_noticed else 'SURVIVES'}  {self.mutant}"
-
-
-@final
-class Laboratory:
-    """One process that has a copy of its own, and forks off the tests of one change after the other."""
-
-    copy: Path
-
-    @classmethod
-    def open(cls, folder: str) -> None:
-        cls.copy = make_copy(Path(folder) / str(os.getpid()))
-        for name in LOADED_ONCE:
-            importlib.import_module(name)
-        gc.freeze()
-
-    @classmethod
-    def try_out(cls, mutant: Mutant, groups: tuple[tuple[str, ...], ...]) -> Verdict:
-        began = time.monotonic()
-        file = cls.copy / mutant.file
-        as_it_is = file.read_text()
-        file.write_text(mutant.source)
-        try:
-            is_noticed = not all(passes(cls.copy, group, LIMIT) for group in groups)
-        finally:
-            file.write_text(as_it_is)
-        return Verdict(mutant, is_noticed, time.monotonic() - began)
-
-
-def passes(copy: Path, tests: tuple[str, ...], limit: float) -> bool:
-    """Tell whether *tests* pass in *copy*, in a process of their own, within *limit* seconds."""
-    child = os.fork()
-    if child == 0:
-        run_tests(copy, tests)
-    end = time.monotonic() + limit
-    while time.monotonic() < end:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return status == 0
-        time.sleep(0.02)
-    with suppress(ProcessLookupError):
-        os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return False
-
-
-def run_tests(copy: Path, tests: tuple[str, ...]) -> NoReturn:
-    code = 1
-    try:
-        os.setsid()
-        nowhere = os.open(os.devnull, os.O_RDWR)
-        for stream in (0, 1, 2):
-            os.dup2(nowhere, stream)
-        os.environ.update(surroundings(copy))
-        os.chdir(copy)
-        sys.path[:0] = [str(copy / "runtime"), str(copy / "supervisors"), str(copy)]
-        for name in [name for name in sys.modules if name.partition(".")[0] in PARTS]:
-            del sys.modules[name]
-        import pytest
-
-        code = int(pytest.main([*QUICKLY, *tests]))
-    finally:
-        os._exit(code)
-
-
-def unchanged(file: str) -> Mutant:
-    """Give the change that is none."""
-    return Mutant(file, "", "", 0, (ROOT / file).read_text())
 
 
 def sweep(name: str, jobs: int) -> bool:
@@ -126,18 +30,25 @@ def sweep(name: str, jobs: int) -> bool:
     subject = SUBJECTS[name]
     mutants = [mutant for file in subject.files for mutant in mutants_of(file)]
     print(f"{name}: {len(mutants)} changes", flush=True)
-    unnoticed: list[Mutant] = []
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        ProcessPoolExecutor(jobs, initializer=Laboratory.open, initargs=(folder,)) as pool,
-    ):
-        if pool.submit(Laboratory.try_out, unchanged(subject.files[0]), subject.tests).result().is_noticed:
+    file = subject.files[0]
+    with laboratories(jobs) as pool:
+        as_it_is = pool.submit(Laboratory.try_out, file, (ROOT / file).read_text(), subject.tests, LIMIT).result()
+        if as_it_is.by is not None:
             sys.exit(f"the tests of {name} fail without any change, or take too long: mend that first")
-        for verdict in pool.map(partial(Laboratory.try_out, groups=subject.tests), mutants):
-            if not verdict.is_noticed:
-                print(verdict, flush=True)
-                unnoticed.append(verdict.mutant)
+        trials = pool.map(partial(_try_out, groups=subject.tests), mutants)
+        unnoticed = list(_unnoticed(zip(mutants, trials, strict=True)))
     return report(name, len(mutants), unnoticed)
+
+
+def _try_out(mutant: Mutant, groups: Sequence[Sequence[str]]) -> Trial:
+    return Laboratory.try_out(mutant.file, mutant.source, groups, LIMIT)
+
+
+def _unnoticed(tried: Iterable[tuple[Mutant, Trial]]) -> Iterator[Mutant]:
+    for mutant, trial in tried:
+        if trial.by is None:
+            print(f"{trial.seconds:6.1f} s  SURVIVES  {mutant}", flush=True)
+            yield mutant
 
 
 def report(name: str, count: int, unnoticed: list[Mutant]) -> bool:
