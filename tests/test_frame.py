@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import importlib.util
 import inspect
+import itertools
 import json
 import os
 import re
@@ -67,9 +68,24 @@ def test_a_missing_broken_or_foreign_stamp_counts_as_no_environment(
     assert dev.installed_groups(tmp_path / "stamp.json", "k") == []
 
 
-def test_pytest_gets_the_coverage_gate_only_for_the_whole_suite(dev: ModuleType) -> None:
-    assert dev.pytest_arguments([]) == dev.COVERAGE
+def test_what_is_chosen_by_hand_is_all_that_pytest_is_asked_for(dev: ModuleType) -> None:
     assert dev.pytest_arguments(["-k", "mailbox"]) == ["-k", "mailbox"]
+
+
+def test_without_a_choice_each_test_of_the_suite_runs_once_and_all_but_the_slow_ones_are_measured(
+    dev: ModuleType,
+) -> None:
+    def runs(arguments: list[str], *, slow: bool, real_time: bool, soak: bool) -> bool:
+        marks = {"slow": slow, "real_time": real_time, "soak": soak}
+        return bool(eval(arguments[arguments.index("-m") + 1], {}, marks))  # a mark expression reads as Python does
+
+    rest = dev.pytest_arguments([])
+    for slow, real_time, soak in itertools.product([False, True], repeat=3):
+        measured = runs(dev.MEASURED, slow=slow, real_time=real_time, soak=soak)
+        assert measured == (not soak and (not slow or real_time))
+        assert measured + runs(rest, slow=slow, real_time=real_time, soak=soak) == (not soak)
+    assert "--cov" in dev.MEASURED
+    assert "--cov" not in rest
 
 
 def test_the_fast_tier_leaves_out_slow_tests_and_keeps_other_arguments(dev: ModuleType) -> None:
@@ -188,6 +204,7 @@ def test_a_deadlock_on_asyncio_is_told_with_the_waiting_line(monkeypatch: pytest
         runner.run(waits_for_ever())
 
 
+@pytest.mark.slow
 def test_a_deadlock_on_trio_is_told_even_behind_a_shield(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(
         "from tests.conftest import *\nfrom tests import virtual_time as v\nv.PATIENCE = 0.01\n"
@@ -253,6 +270,7 @@ def documented_runs() -> list[Any]:
     return runs
 
 
+@pytest.mark.slow  # a process each
 @pytest.mark.parametrize(("where", "line", "code"), documented_runs())
 def test_the_code_in_the_documentation_runs_as_it_stands_there(
     where: str, line: int, code: str, tmp_path: Path

@@ -16,6 +16,7 @@ from benchmarks.workloads import load_workload, workload_keys
 SOURCES = {"PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("runtime", "supervisors", ""))}
 
 
+@pytest.mark.slow
 @pytest.mark.real_time
 def test_one_contender_is_measured_beside_the_bare_loop(anyio_backend_name: str) -> None:
     figures = run_case("W1", "tocsin", anyio_backend_name, 200, SOURCES)

@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_the_tutorial_shows_retries_dead_letters_priorities_and_a_replay(backend: str) -> None:
     paths = os.pathsep.join([str(ROOT / "runtime"), str(ROOT / "supervisors")])

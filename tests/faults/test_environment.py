@@ -19,7 +19,7 @@ from attrs import frozen
 from tests.tables import BACKENDS, ROOT
 from tocsin import EventBus, Handled
 
-pytestmark = pytest.mark.real_time
+pytestmark = [pytest.mark.real_time, pytest.mark.slow]  # a process each
 backends = pytest.mark.parametrize("backend", BACKENDS)
 
 # What each of these programs begins with: a bus, and what may be done with it.
@@ -198,7 +198,6 @@ say("ended")
 """
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(
     importlib.util.find_spec("_testcapi") is None, reason="this Python is without _testcapi, which takes memory away"
 )

@@ -44,7 +44,7 @@ TARGETS = ("run", "publisher", "host", "handler")
 @races
 @backends
 def test_promises_hold_wherever_the_run_is_cancelled(race: Any, backend: Backend) -> None:
-    cancelled_at_every_step(targets=TARGETS, backends=[backend], runs=8)(race)()
+    cancelled_at_every_step(targets=TARGETS, backends=[backend], runs=3)(race)()
 
 
 @pytest.mark.slow

@@ -103,10 +103,12 @@ def ends_of(trace: Trace) -> list[tuple[Any, ...]]:
 
 @backends
 @pytest.mark.parametrize("fault", NEIGHBOURS, ids=name_of)
-def test_a_neighbour_with_which_something_is_wrong_changes_nothing_for_others(backend: Backend, fault: Fault) -> None:
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
+def test_a_neighbour_with_which_something_is_wrong_changes_nothing_for_others(
+    backend: Backend, fault: Fault, seed: int
+) -> None:
     alone = seen_by(trace_of(backend, 1, None, with_neighbour=False))
-    for seed in range(3):
-        assert seen_by(trace_of(backend, seed, fault)) == alone
+    assert seen_by(trace_of(backend, seed, fault)) == alone
 
 
 @backends
@@ -114,7 +116,7 @@ def test_a_run_is_the_same_when_it_is_repeated(backend: Backend) -> None:
     assert trace_of(backend, 5, Crash()).of(AttemptStarted) == trace_of(backend, 5, Crash()).of(AttemptStarted)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 @pytest.mark.parametrize("fault", [None, *NEIGHBOURS], ids=name_of)
 def test_both_backends_come_to_the_same_end_at_the_same_times(seed: int, fault: Fault | None) -> None:
     on_asyncio, on_trio = (trace_of(backend, seed, fault) for backend in BACKENDS)
@@ -145,6 +147,7 @@ def test_in_thirty_days_with_faults_of_all_kinds_nothing_is_lost_and_nobody_is_d
     simulate(lambda simulation: days(simulation, 30), backend=backend, seed=1, max_steps=1_000_000_000)
 
 
+@pytest.mark.slow
 @backends
 def test_in_six_hours_with_faults_of_all_kinds_nothing_is_lost_and_nobody_is_down(backend: Backend) -> None:
     simulate(lambda simulation: days(simulation, 0.25), backend=backend, seed=1)

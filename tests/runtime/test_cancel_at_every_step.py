@@ -32,7 +32,7 @@ from tocsin import (
 from tocsin.testing import cancel_as_a_stranger
 
 pytestmark = pytest.mark.usefixtures("quiet")
-RUNS = 60  # in the commit tier, of each scenario in each mode: spread over all steps; the slow tier makes them all
+RUNS = 6  # in the commit tier, of each scenario in each mode: spread over all steps; the slow tier makes them all
 PATIENCE = 300.0  # virtual seconds after which a run counts as hanging
 ENDLESS = RestartIntensity(10_000, 1.0, max_consecutive=None)
 OPTIONS: dict[str, Any] = {

@@ -428,7 +428,9 @@ class Weakly:
 
 
 @pytest.mark.parametrize("options", [{}, {"timeout": None}, {"concurrency": 2}, {"context": "delivery"}], ids=str)
-@pytest.mark.parametrize("end", ["handled", "retried", "buried"])
+@pytest.mark.parametrize(
+    "end", [*(pytest.param(end, marks=pytest.mark.slow) for end in ("handled", "retried")), "buried"]
+)
 async def test_fault_C9_an_event_dies_with_its_delivery_without_the_garbage_collector(
     make_bus: MakeBus, options: dict[str, Any], end: str
 ) -> None:

@@ -367,7 +367,7 @@ steps = st.one_of(
 
 
 @pytest.mark.parametrize("strict", [False, True])
-@settings(max_examples=500)
+@settings(max_examples=5 * settings.get_profile(settings.get_current_profile_name()).max_examples)
 @given(script=st.lists(steps, min_size=8, max_size=40))
 def test_keys_are_in_flight_once_and_in_order_and_nothing_is_lost(strict: bool, script: list[tuple[Any, ...]]) -> None:
     box = mailbox(1000, keyed=True, strict=strict)

@@ -238,6 +238,7 @@ async def test_an_observer_that_is_too_far_behind_loses_reports(make_bus: MakeBu
         assert bus.statistics().undeliverable == 10_050
 
 
+@pytest.mark.slow
 @pytest.mark.real_time
 async def test_a_thread_of_an_observer_that_blocks_does_not_keep_the_bus_from_ending(make_bus: MakeBus) -> None:
     release = threading.Event()

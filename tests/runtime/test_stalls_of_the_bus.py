@@ -14,6 +14,7 @@ from tocsin import EventBus, LoopStalled
 MakeBus = Callable[..., EventBus]
 
 
+@pytest.mark.slow
 @pytest.mark.real_time
 @pytest.mark.parametrize("context", ["actor", "delivery"])
 async def test_fault_C1_a_handler_that_blocks_the_event_loop_is_named(

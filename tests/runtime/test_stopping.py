@@ -614,6 +614,7 @@ async def test_fault_G7_a_leap_of_the_clock_fires_what_is_due_once(make_bus: Mak
     assert sorted(attempts) == [1, 1, 1, 2, 2, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.real_time
 async def test_fault_C2_a_thread_that_does_not_end_is_named_and_waited_for(make_bus: MakeBus) -> None:
     bus = make_bus()

@@ -32,7 +32,7 @@ from tocsin_supervisors import (
     SupervisorStopping,
 )
 
-RUNS = 40  # in the commit tier, of each scene in each mode: spread over all steps; the slow tier makes them all
+RUNS = 6  # in the commit tier, of each scene in each mode: spread over all steps; the slow tier makes them all
 PATIENCE = 300.0  # virtual seconds after which a run counts as hanging
 OFTEN = 5  # cancellations in the steps after the first one
 SOON = Backoff(0.1, 0.1, jitter=0.0)

@@ -90,6 +90,7 @@ PROGRAM = """
 
 
 @pytest.mark.real_time
+@pytest.mark.slow  # a process each
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @pytest.mark.parametrize(
     ("how", "code", "last"), [("signal", 130, ["interrupted"]), ("exit", 3, [])], ids=["SIGINT", "SystemExit"]

@@ -256,6 +256,7 @@ async def test_O62_a_lower_limit_counts_from_the_next_attempt_on(moment: Moment)
     assert (error.restarts, error.limit, error.of_supervisor, loop.failures) == (2, 1, True, 1)
 
 
+@pytest.mark.slow
 async def test_O62_a_loop_below_its_limit_goes_on_for_ever() -> None:
     loop = Loop("c1", of="c1")
     async with loop.at(BETWEEN):

@@ -253,6 +253,44 @@ def test_a_bus_that_has_nothing_to_do_is_settled_at_once(backend: Backend) -> No
     assert simulate(main, backend=backend).value == 0
 
 
+def test_what_an_audit_has_checked_it_forgets(backend: Backend) -> None:
+    async def main(simulation: Simulation) -> list[int]:
+        bus = EventBus("watched")
+        trace = simulation.watch(bus)
+        bus.subscribe(nothing, Work)
+        async with bus.running():
+            await bus.publish(Work(1))
+            await simulation.settle(bus)
+            simulation.audit()
+            assert trace.facts == []
+            await bus.publish(Work(2))
+        return [fact.number for fact in trace.of(Settled)]
+
+    assert simulate(main, backend=backend).value == [1]
+
+
+def test_an_audit_finds_a_broken_promise_before_the_end(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    sabotaged["what is handled at the second attempt is counted twice"].apply(monkeypatch)
+
+    async def main(simulation: Simulation) -> None:
+        bus = EventBus("watched", intensity=PLENTY)
+        simulation.watch(bus)
+
+        async def handler(_event: Work, delivery: Delivery[Work]) -> None:
+            if delivery.attempt == 1:
+                raise ConnectionError
+
+        bus.subscribe(handler, Work, **OPTIONS)
+        async with bus.running():
+            await bus.publish(Work(1))
+            await simulation.settle(bus)
+            with pytest.raises(PromiseBroken):
+                simulation.audit()
+
+    with pytest.raises(PromiseBroken):  # once more at the end: nothing was forgotten
+        simulate(main, backend=backend)
+
+
 # ── broken promises ──
 
 
