@@ -95,6 +95,7 @@ from .exceptions import AskTimeout as AskTimeout
 from .exceptions import BusAlreadyRunning as BusAlreadyRunning
 from .exceptions import BusClosed as BusClosed
 from .exceptions import BusNotRunning as BusNotRunning
+from .exceptions import CommitNeeded as CommitNeeded
 from .exceptions import DuplicateName as DuplicateName
 from .exceptions import FinishActor as FinishActor
 from .exceptions import ForkedProcess as ForkedProcess

@@ -51,6 +51,7 @@ class Account:
         "duplicates",
         "health",
         "incarnation",
+        "keeping",
         "mailbox",
         "missed",
         "name",
@@ -90,6 +91,8 @@ class Account:
         self.missed: int = 0  # deliveries dropped since the last one that was handled
         self.servers: list[Server] = []  # kept over incarnations, so that what waits for them knows them
         self.incarnation: int = 0
+        # Deliveries that the store is about to have, each with its room in the mailbox.
+        self.keeping: dict[AnyDelivery, None] = {}
 
     # ── what the router and the publishers ask ──
 
@@ -108,6 +111,7 @@ class Account:
             and settings.deduplicate is None
             and settings.context == "actor"
             and Priority.NORMAL in settings.priorities
+            and not settings.durable
         )
 
     @property
@@ -155,6 +159,30 @@ class Account:
     def accepted(self, delivery: AnyDelivery) -> None:
         """Note that the mailbox has taken *delivery*."""
         note_accepted(delivery.receipt, self.name)
+
+    def reserve(self, delivery: AnyDelivery) -> None:
+        """Keep room for *delivery* until the store has it; the caller has looked for room."""
+        self.mailbox.reserve()
+        self.keeping[delivery] = None
+
+    def kept(self, delivery: AnyDelivery) -> None:
+        """The store has *delivery*, so it comes in; unless it has ended meanwhile: then the next run has it."""
+        self._forget_reserved(delivery)
+        if delivery.ended:
+            self.accepted(delivery)
+            self.mailbox.admit()
+        else:
+            self.take_in(delivery)
+
+    def not_kept(self, delivery: AnyDelivery) -> None:
+        """The store has refused *delivery*."""
+        self._forget_reserved(delivery)
+        delivery.kept = None
+        self.rejected(delivery, RejectReason.STORE)  # which lets the next one in
+
+    def _forget_reserved(self, delivery: AnyDelivery) -> None:
+        self.mailbox.free_reserved()
+        del self.keeping[delivery]
 
     def handled(self, delivery: AnyDelivery, answer: object) -> None:
         """The handler returned."""
@@ -239,6 +267,8 @@ class Account:
             return
         delivery.ended = True
         self.mailbox.settled(delivery)
+        if delivery.kept is not None:
+            delivery.kept.ended(delivery, outcome)
         if delivery.plain and outcome is HANDLED:
             note_handled(delivery.receipt)
         else:
@@ -258,7 +288,7 @@ class Account:
             queued=self.mailbox.queued,
             in_flight=sum(server.is_handling for server in self.servers),
             waiting_retry=self.mailbox.waiting_retry,
-            blocked=self.mailbox.blocked_publishers,
+            blocked=self.mailbox.blocked_publishers + sum(not each.ended for each in self.keeping),
         )
 
     # ── an attempt has ended without success ──
@@ -277,6 +307,8 @@ class Account:
         self.missed += delivery.missed  # it was not handled, so the gap before it is still to be told
         if delivery.ended:
             return
+        if delivery.kept is not None:
+            delivery.kept.interrupted()
         if delivery.question is not None:
             # Whoever asked waits now, not after the restart.
             delivery.question.fail(ActorRestarting(self.name, delivery.event))

@@ -81,6 +81,8 @@ class Actor(Account):
         """Let every server that sleeps look at the state of the actor."""
         self.mailbox.look_up()
         self.mailbox.wake_all()
+        if self.run.keeper is not None:
+            self.run.keeper.wake(self)
         self._end_probation()
 
     def begin(self, incarnation: int) -> None:
@@ -131,10 +133,21 @@ class Actor(Account):
             delivery.question.fail(error(self.name, delivery.event))
             self.rejected(delivery, RejectReason.ACTOR_DOWN)
 
+    def kept_for_nobody(self, delivery: AnyDelivery) -> None:
+        """The store has *delivery*, and the actor is down for good meanwhile."""
+        self._forget_reserved(delivery)
+        self.accepted(delivery)
+        self.bury(delivery, DeadLetterReason.ACTOR_STOPPED)
+
     def bury_queue(self) -> None:
         """The actor ended for good: what it will never handle becomes dead letters."""
         for delivery in self.mailbox.empty():
             self.bury(delivery, DeadLetterReason.ACTOR_STOPPED)
+
+    def let_go_of_reserved(self) -> None:
+        """The account is closed: what the store is about to have is there for a later run."""
+        for delivery in self.keeping:
+            self.returned(delivery)
 
     def take_back_everything(self, reason: RejectReason) -> list[AnyDelivery]:
         """End every delivery that has not ended, and give those that had been accepted, oldest first; publishers that
@@ -142,7 +155,7 @@ class Actor(Account):
         """
         for delivery, publisher in self.mailbox.blocked():
             publisher.refuse(delivery, reason)
-        left = [*self.in_flight, *self.mailbox.empty()]
+        left = [*self.in_flight, *self.mailbox.empty(), *self.keeping]
         for delivery in left:
             self.returned(delivery)
         return sorted(left, key=lambda delivery: delivery.number)

@@ -101,6 +101,8 @@ def _spare(actor: Actor, delivery: AnyDelivery) -> None:
     """The actor is at fault: the attempt does not count, so no outage empties a mailbox into the dead letters."""
     actor.not_in_flight(delivery)
     delivery.attempt -= 1
+    if delivery.kept is not None:
+        delivery.kept.interrupted()
     actor.mailbox.put_behind(delivery)
 
 
@@ -109,6 +111,8 @@ def _retry(actor: Actor, delivery: AnyDelivery, delay: float, failure: Failure) 
     actor.not_in_flight(delivery)
     actor.counters.retried += 1
     now = run.now()
+    if delivery.kept is not None:
+        delivery.kept.failed(delivery, now + delay)
     actor.mailbox.put_for_retry(delivery, now + delay)
     if run.is_observed:
         run.report(

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from ._run import Run
     from ._statistics import BusStatistics
     from ._stopping import Stopper
+    from .durable._store import Store
 
 
 @final
@@ -73,7 +74,8 @@ class EventBus(PublishingFromThreads):
     memory. *dead_letter_undeliverable* keeps events that matched nobody there, too. *strategy* and *intensity* are
     those of the top supervisor. *stall_threshold*: after how many seconds without a turn of the event loop a thread
     names the actor whose code blocks it, and the line, in the log and to the observer (`LoopStalled`); None: nobody
-    watches. *random* is the source of jitter, for reproducible tests.
+    watches. *store* keeps what durable subscriptions have accepted, and dead letters, over the end of the process; see
+    `tocsin.durable`. *random* is the source of jitter, for reproducible tests.
 
     Everything but `publish_from_thread` must be called in the thread and loop that run the bus.
     """
@@ -88,6 +90,7 @@ class EventBus(PublishingFromThreads):
         strategy: Strategy = Strategy.ONE_FOR_ONE,
         intensity: RestartIntensity | None = None,
         stall_threshold: float | None = None,
+        store: Store | None = None,
         random: Random | None = None,
     ) -> None:
         if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may not check
@@ -102,6 +105,7 @@ class EventBus(PublishingFromThreads):
         if stall_threshold is not None:
             check_stall_threshold(stall_threshold)
         self.stall_threshold: float | None = stall_threshold
+        self.store: Store | None = store
         self.instrument: Instrument | None = None  # for the test kit, before the bus runs
         self.random: Random = Random() if random is None else random  # jitter needs no secrecy
         self._run: Run | None = None  # the one that is up, or the last one

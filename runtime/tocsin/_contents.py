@@ -42,6 +42,7 @@ class Contents(Gate):
         "_retries",
         "_strict",
         "capacity",
+        "reserved",
     )
 
     def __init__(
@@ -49,6 +50,7 @@ class Contents(Gate):
     ) -> None:
         super().__init__()
         self.capacity: int = capacity
+        self.reserved: int = 0  # room for deliveries that come in once a store has them
         self._name = name
         self._plain = plain
         self._is_shut = True
@@ -84,7 +86,15 @@ class Contents(Gate):
     @property
     def has_room(self) -> bool:
         """True while one more delivery fits."""
-        return self.queued + self.waiting_retry < self.capacity
+        return self.queued + self.waiting_retry + self.reserved < self.capacity
+
+    def reserve(self) -> None:
+        """Keep room for a delivery that a store is about to have; the caller has looked for room."""
+        self.reserved += 1
+
+    def free_reserved(self) -> None:
+        """It has come, or it will not come."""
+        self.reserved -= 1
 
     def __iter__(self) -> Iterator[AnyDelivery]:
         """Iterate over everything in it: queued ones in serving order, then held ones, then waiting retries."""

@@ -41,7 +41,8 @@ class Deduplicate:
 
     The window begins with the first acceptance; duplicates do not prolong it. At most *max_entries* keys are
     remembered: when there are more, the oldest is forgotten before its time, and a duplicate of it is delivered.
-    Memory only, so what was accepted before a restart of the program is not known.
+    In memory, so what was accepted before a restart of the program is not known; except by a durable subscription,
+    whose store keeps the keys with what it accepts.
     """
 
     window: float = field(default=300.0, validator=_window)
@@ -83,6 +84,10 @@ class DuplicateWindow:
             self._recorded.popitem(last=False)
         self._recorded[key] = now
         return False
+
+    def remember(self, key: Hashable, at: float) -> None:
+        """Record *key* as accepted at *at*, monotonic seconds, later than all that are recorded: a store knew of it."""
+        self._recorded[key] = at
 
     def forget(self, key: Hashable) -> None:
         """Forget *key*: its event was not accepted after all, so publishing it again must not count as a duplicate."""

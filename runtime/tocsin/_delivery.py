@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from ._asking import Question
     from ._envelope import Envelope, Priority
+    from .durable._kept import Kept
 
 E = TypeVar("E")
 
@@ -37,6 +38,7 @@ class Delivery(Generic[E]):
         "envelope",
         "first_failed_at",
         "interrupted",
+        "kept",
         "key",
         "missed",
         "number",
@@ -71,6 +73,7 @@ class Delivery(Generic[E]):
         self.question: Question | None = None  # set when somebody waits for an answer
         self.context: contextvars.Context | None = None  # the publisher's, with context="delivery"
         self.replayed: DeadLetter[E] | None = None  # the letter that this is a replay of
+        self.kept: Kept | None = None  # as what the store has it, or is about to
 
     @property
     def event(self) -> E:

@@ -28,8 +28,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from ._bus import EventBus
+    from .durable._store import Store
 
 OBSERVER_PATIENCE = 1.0  # seconds that an observer gets at the end for the reports it has not seen yet
+
+
+async def open_store(store: Store, run: Run) -> None:
+    """Open *store* for *run*, and put what it holds where it belongs; raise StoreError."""
+    from .durable._keeper import Keeper  # only here: a bus without a store does without
+
+    await Keeper.opened(store, run)
 
 
 @asynccontextmanager
@@ -42,6 +50,9 @@ async def lifetime(bus: EventBus, *, drain_timeout: float, shutdown_deadline: fl
     async with anyio.create_task_group() as host:
         helpers = _start_helpers(host, run, stopper)
         try:
+            if bus.store is not None:
+                await open_store(bus.store, run)
+                helpers.append(_try_suspects(host, run))
             async with run.root.running():
                 run.enter(Phase.RUNNING)
                 yield
@@ -50,8 +61,11 @@ async def lifetime(bus: EventBus, *, drain_timeout: float, shutdown_deadline: fl
         except BaseException as error:  # raised again below, outside of the group that would wrap it
             failure = _why(error, bus.name)
         finally:
-            stopper.finish(run.root.stop_report)
-            _end_helpers(run, helpers)
+            try:
+                await run.close_store()
+            finally:
+                stopper.finish(run.root.stop_report)
+                _end_helpers(run, helpers)
     if failure is not None:
         try:
             raise failure
@@ -110,6 +124,19 @@ def _start_helpers(host: anyio.abc.TaskGroup, run: Run, stopper: Stopper) -> lis
     if run.reporter is not None:
         host.start_soon(shielded, run.reporter.run, run.reporter_scope, name=f"{run.name}: observer")
     return scopes
+
+
+def _try_suspects(host: anyio.abc.TaskGroup, run: Run) -> anyio.CancelScope:
+    """Let those be tried alone, once their actors are up, during whose attempts the process ended."""
+    scope = anyio.CancelScope(shield=True)
+
+    async def shielded() -> None:
+        with scope:
+            if run.keeper is not None and run.keeper.quarantine.is_on:
+                await run.keeper.quarantine.run()
+
+    host.start_soon(shielded, name=f"{run.name}: suspects")
+    return scope
 
 
 def _end_helpers(run: Run, scopes: list[anyio.CancelScope]) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ._actor import Actor
+    from ._delivery import AnyDelivery
     from ._posts import Post
 
 logger = logging.getLogger("tocsin")
@@ -37,6 +38,7 @@ class BusLog:
         self._throttles: dict[str, LogThrottle] = {}  # name of the subscription → its throttle
         self._of_the_sink = LogThrottle()
         self._of_the_posts = LogThrottle()
+        self._of_the_store = LogThrottle()
 
     def dead_lettered(self, letter: DeadLetter[Any]) -> None:
         """Tell of a dead letter, unless the throttle holds it back."""
@@ -96,6 +98,40 @@ class BusLog:
                 safe_text(failure.message),
                 before,
             )
+
+    # ── the store ──
+
+    def not_kept(self, error: Exception) -> None:
+        """Tell that the store could not keep something; throttled."""
+        before = self._before(self._of_the_store)
+        if before is not None:
+            self._write(logging.ERROR, "%s%s", safe_text(str(error)), before)
+
+    def damaged(self, table: str, number: int, why: str) -> None:
+        """Tell of a row of the store that was set aside."""
+        self._write(logging.ERROR, "row %s of %s in the store was set aside: %s", number, table, safe_text(why))
+
+    def nobody_asks_for(self, name: str, count: int) -> None:
+        """Tell of deliveries for a subscription that is not there: it may have been renamed."""
+        self._write(
+            logging.WARNING,
+            "%s deliveries in the store are for %s, which no durable subscription is named: they stay there",
+            count,
+            safe_text(name),
+        )
+
+    def letter_not_kept(self, letter: DeadLetter[Any], error: Exception) -> None:
+        """Tell of a dead letter that is in memory alone, as its event cannot be encoded; throttled."""
+        before = self._before(self._of_the_store)
+        if before is not None:
+            text = "dead letter %s is in memory alone: %s%s"
+            self._write(logging.WARNING, text, letter.id, safe_text(str(error)), before, actor=letter.subscription)
+
+    def not_tried_alone(self, delivery: AnyDelivery) -> None:
+        """Tell of a delivery during which the process had ended, and that could not be tried alone."""
+        text = "event %s was in hand when the process ended; %s did not come up in time to handle it alone"
+        name = delivery.subscription
+        self._write(logging.WARNING, text, delivery.envelope.id, name, actor=name, event_id=delivery.envelope.id)
 
     def letter_refused(self, refusal: DeadLetterRefused) -> None:
         """Tell of a dead letter of a dead letter, which nobody keeps."""

@@ -154,6 +154,17 @@ class Mailbox(Contents):
             return delivery
         return None
 
+    def take_this(self, delivery: AnyDelivery) -> bool:
+        """Take *delivery* out of turn, while nothing else is in flight; False if it is not ready in here."""
+        if not self._lanes.remove(delivery):
+            return False
+        if self._keyed:
+            self._keys.claim(delivery)
+        self._left_lane(delivery)
+        self.gauge()
+        self.admit()
+        return True
+
     def _take_retries(self, now: float) -> AnyDelivery | None:
         """Move retries that are due to the front of their lanes; under strict order give the first, since it was never
         let go.
@@ -185,7 +196,8 @@ class Mailbox(Contents):
         """Let waiting publishers in, most urgent first and in order of their arrival, while there is room."""
         while self._publishers and self.has_room:
             delivery, publisher = self._publishers.popleft()
-            self.put(delivery)
+            if delivery.kept is None:
+                self.put(delivery)
             publisher.admitted(delivery)
             self.gauge()
 

@@ -130,11 +130,14 @@ class Members:
             self._close_account(actor)
             raise
         self._run.router.add(actor)
+        if self._run.keeper is not None:
+            self._run.keeper.recovery.of(actor)
 
     def _close_account(self, actor: Actor) -> None:
         """Let go of an actor for good. What somebody replayed to it meanwhile becomes letters again."""
         actor.went_down(Presence.GONE)
         actor.bury_queue()
+        actor.let_go_of_reserved()
         self._run.absent.discard(actor)
         self._run.log.forget(actor.name)
         if self._run.actors.pop(actor.name, None) is not None:

@@ -36,6 +36,7 @@ class RejectReason(enum.Enum):
     ASK_FAILED = "ask_failed"
     ASK_WITHDRAWN = "ask_withdrawn"
     ACTOR_DOWN = "actor_down"
+    STORE = "store"  # the store could not keep it
 
 
 @final

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ._routes import Route
     from ._run import Run
     from ._server import Server
+    from .durable._kept import Keeping
 
 # A lock that nobody ever waits for: the thread that runs the bus has it. Asking a lock whether it is ours is how to
 # find out which thread this is in a fifth of the time that the number of the thread takes.
@@ -128,8 +129,17 @@ class Publisher:
             await anyio.lowlevel.checkpoint()
         server = own_server(self._run) if on_behalf is None else on_behalf
         self.check_open(receipt, from_handler=is_late or server is not None)
-        full, refused = self._offer_all(envelope, receipt)
-        return await self._taken_by_all(full, refused, receipt, server, on_behalf)
+        full, refused, keeping = self._offer_all(envelope, receipt, may_wait=True)
+        if keeping is None:
+            return await self._taken_by_all(full, refused, receipt, server, on_behalf)
+        try:
+            await self._taken_by_all(full, refused, receipt, server, on_behalf)
+        except BaseException:  # raised again: whoever publishes knows what is committed, however that ended
+            await keeping.wait()
+            raise
+        await keeping.wait()
+        keeping.check(receipt)
+        return receipt
 
     async def publish_rest(self, receipt: Receipt, taken: int) -> Receipt:
         """Go on the long way: the first *taken* mailboxes of its route have *receipt*, the next one may be full."""
@@ -155,7 +165,8 @@ class Publisher:
     def publish_nowait(self, envelope: Envelope[Any], receipt: Receipt) -> Receipt:
         """Offer *envelope* to all it matches; where a publisher would have to wait, it is refused."""
         self.check_open(receipt, from_handler=own_server(self._run) is not None)
-        return self._taken_by_most(*self._offer_all(envelope, receipt), receipt)
+        full, refused, _ = self._offer_all(envelope, receipt, may_wait=False)
+        return self._taken_by_most(full, refused, receipt)
 
     def _taken_by_most(self, full: Full, refused: list[str], receipt: Receipt) -> Receipt:
         for actor, delivery in full:
@@ -167,17 +178,23 @@ class Publisher:
 
     # ── routing ──
 
-    def _offer_all(self, envelope: Envelope[Any], receipt: Receipt) -> tuple[Full, list[str]]:
-        """Route *envelope* and offer it; give those whose mailbox is full and that want the publisher to wait, and who
-        refused it.
+    def _offer_all(
+        self, envelope: Envelope[Any], receipt: Receipt, *, may_wait: bool
+    ) -> tuple[Full, list[str], Keeping | None]:
+        """Route *envelope* and offer it; give those whose mailbox is full and that want the publisher to wait, who
+        refused it, and whether it is being committed.
         """
         routed = self._route(envelope, receipt)
+        keeper = self._run.keeper
+        keeping = None if keeper is None else keeper.prepare(envelope, routed, may_wait=may_wait)
         open_receipt(receipt, envelope.id, [actor.name for actor, _ in routed])
         self._run.published_slowly += 1
         if not routed:
             self._run.undeliverable_event(envelope)
-            return [], []
-        return self._offer_each(routed)
+        full, refused = self._offer_each(routed)
+        if keeping is not None:
+            keeping.submit()
+        return full, refused, keeping
 
     def _offer_rest(self, receipt: Receipt, taken: int) -> tuple[Full, list[str]]:
         """Offer a plain event to all mailboxes of its route but the first *taken*."""
@@ -254,10 +271,12 @@ class Publisher:
         ):
             actor.accepted(delivery)
             actor.dropped(replaced, DropReason.COALESCED)
-        elif actor.mailbox.has_room:
+        elif not actor.mailbox.has_room:
+            return self._overflow(actor, delivery)
+        elif delivery.kept is None:
             actor.take_in(delivery)
         else:
-            return self._overflow(actor, delivery)
+            delivery.kept.offered(actor, delivery)
         return _Offered.SETTLED
 
     def _overflow(self, actor: Actor, delivery: AnyDelivery) -> _Offered:

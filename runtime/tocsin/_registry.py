@@ -175,6 +175,11 @@ class Registry(ABC):
         await registrar.restart_actor(subscription)
 
     def _declare(self, subscription: Subscription) -> Subscription:
+        if subscription.settings.durable and self.bus.store is None:
+            raise ValueError(
+                f"subscription {subscription.name!r} is durable, and bus {self.bus.name!r} has no store to keep it in: "
+                "give it one, EventBus(…, store=SQLiteStore(path))"
+            )
         self._take_in(subscription, "subscription")
         return subscription
 

@@ -15,6 +15,7 @@ from ._lifecycle import may_publish
 from ._presence import Presence
 from ._publishing import own_server
 from ._receipt import Receipt, open_receipt
+from ._unreadable import Unreadable
 from ._waiting import WaitingPublisher
 from .exceptions import TocsinError, WouldDeadlock
 
@@ -89,6 +90,8 @@ def _refusal(run: Run, letter: DeadLetter[Any]) -> str | None:
         return "it was purged, evicted, or taken by another replay"
     if letter.reason is DeadLetterReason.UNDELIVERABLE:
         return None
+    if type(letter.event) is Unreadable:
+        return f"it cannot be read: {letter.event.why}"
     actor = run.actors.get(letter.subscription)
     if actor is None:
         return f"there is no subscription {letter.subscription!r} any more"
@@ -99,6 +102,8 @@ def _refusal(run: Run, letter: DeadLetter[Any]) -> str | None:
 
 async def _replay_one(run: Run, letter: DeadLetter[Any], receipt: Receipt) -> str | None:
     """Move one letter from the office to the mailbox, or say why not. Whatever goes wrong, it is back in the office."""
+    if run.keeper is not None:
+        run.keeper.hold_letter(letter.id)
     run.office.take(letter.id)
     is_moved = False
     try:
@@ -113,6 +118,8 @@ async def _replay_one(run: Run, letter: DeadLetter[Any], receipt: Receipt) -> st
     finally:
         if not is_moved and not receipt.accepted:
             run.office.put_back(letter)
+        if run.keeper is not None:
+            run.keeper.let_go_of_letter(letter.id, is_moved=is_moved or bool(receipt.accepted))
     return why_not
 
 
@@ -132,10 +139,14 @@ async def _offer(
     waits = server if server is not None and server.runs_here else None
     delivery = run.publisher.new_delivery(actor, envelope, receipt)
     delivery.replayed = letter
+    keeping = None if run.keeper is None else run.keeper.prepare(envelope, [(actor, delivery)], may_wait=True)
     if actor.mailbox.has_room:
         open_receipt(receipt, envelope.id, [actor.name])
         actor.routed(delivery)
-        actor.take_in(delivery)
+        if keeping is None:
+            actor.take_in(delivery)
+        else:
+            await keeping.of_one(actor, delivery, receipt)
         return None
     if waits is not None and (cycle := run.waits.cycle(waits.actor, [actor])) is not None:
         raise WouldDeadlock(cycle)
@@ -145,6 +156,9 @@ async def _offer(
     waiting.wait_for(actor, delivery, None)
     with run.waits.entered(waits, lambda: (actor,)):
         await waiting.wait()
+    if keeping is not None:
+        await keeping.wait()
+        keeping.check(receipt)
     if actor.name in waiting.refused:
         return f"while it waited for room, the bus or its subscription ended ({waiting.refused[actor.name].value})"
     return None  # also when its actor was parked meanwhile: then there is a new letter, with this one's history

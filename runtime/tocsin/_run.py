@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from ._envelope import Envelope
     from ._instrument import Instrument
     from ._reports import Report
+    from .durable._keeper import Keeper
 
 THREADS = 40  # worker threads for synchronous handlers of one bus: as many as anyio's own default limiter
 
@@ -68,11 +69,12 @@ class Run:
         self.sleeper: Callable[[], Sleeper] = sleepers()
         self.turn: Callable[[], Awaitable[object]] = turns()
         self.slice: int = slice_length()  # the fairness bound for handlers and publishers that never wait
+        self.wall: Callable[[], float] = time.time
         self.limits: TimeLimits = TimeLimits(self.now, self.sleeper, self.turn)
         self.cancelled: type[BaseException] = anyio.get_cancelled_exc_class()
         self.random: Random = bus.random
         self.limiter: anyio.CapacityLimiter = anyio.CapacityLimiter(THREADS)
-        self.ids: IdSource = IdSource(time.time, secrets.randbits)
+        self.ids: IdSource = IdSource(self.wall, secrets.randbits)
         self.office: supervision.DeadLetterOffice[Any] = bus.dead_letters
         self.log: BusLog = BusLog(bus.name, self.now)
         self.reporter: Reporter | None = None if bus.observer is None else Reporter(bus.observer)
@@ -96,6 +98,7 @@ class Run:
             self.log.post_failed,
             partial(self.one_ended, 0),
         )
+        self.keeper: Keeper | None = None  # with a store, from before the tree starts
         self.actors: dict[str, Actor] = {}  # name → actor, in the order of declaration
         self.gone: Ledger = Ledger()  # the account of actors that were unsubscribed
         self.published_slowly: int = 0
@@ -157,6 +160,11 @@ class Run:
         self.bus.detach()
 
     # ── phases ──
+
+    async def close_store(self) -> None:
+        """Have everything kept that was to be kept, and let go of the store, if there is one. Idempotent."""
+        if self.keeper is not None:
+            await self.keeper.close()
 
     def enter(self, phase: Phase) -> None:
         """Move forward to *phase*; publishers that wait for room and may not go on in it are refused."""

@@ -219,8 +219,16 @@ class Server(ABC):
 
     async def _serve_by_the_door(self) -> None:
         """Handle the next delivery, whatever it is, or sleep until there is one."""
-        mailbox, run = self.actor.mailbox, self.actor.run
-        delivery = mailbox.take(run.now())
+        actor = self.actor
+        mailbox, run = actor.mailbox, actor.run
+        if run.keeper is not None and run.keeper.holds_up(actor):
+            delivery = run.keeper.take_suspect(actor)
+            if delivery is None:
+                await run.keeper.pause(actor, self.sleeper)
+                self.is_awake()
+                return
+        else:
+            delivery = mailbox.take(run.now())
         if delivery is not None:
             self.left -= 1
             await self._handle(delivery)
@@ -263,6 +271,8 @@ class Server(ABC):
     def _begun(self, delivery: AnyDelivery, deadline: float) -> AnyDelivery:
         """Note that an attempt of *delivery* begins, or began some time ago."""
         delivery.attempt += 1
+        if delivery.kept is not None:
+            delivery.kept.begins(delivery.attempt)
         delivery.interrupted = False
         delivery.missed, self.actor.missed = self.actor.missed, 0
         delivery.deadline = deadline

@@ -14,7 +14,7 @@ from tocsin_supervisors._checks import one_of, word
 
 from ._deduplication import Deduplicate
 from ._envelope import Priority, check_priority
-from ._overflow import Coalesce, Overflow, WaitForRoom
+from ._overflow import Coalesce, Overflow, Reject, WaitForRoom
 
 OVERFLOWS = Overflow.__args__  # the members of the closed union
 
@@ -46,6 +46,7 @@ class Options(TypedDict, total=False):
     priorities: Iterable[Priority]
     deduplicate: Deduplicate | None
     context: Literal["actor", "delivery"]
+    durable: bool
 
 
 def _name(instance: object, attribute: Attribute[Any], value: object) -> None:
@@ -177,8 +178,17 @@ class Settings:
     """Context variables seen by the handler: the incarnation's own, or for each delivery a copy of its publisher's
     (costs a task).
     """
+    durable: bool = field(default=False, validator=one_of(bool))
+    """True: what this subscription has accepted is in the store of the bus before `publish` returns, and outlives the
+    process until it has ended.
+    """
 
     def __attrs_post_init__(self) -> None:
+        if self.durable and not isinstance(self.overflow, WaitForRoom | Reject):
+            raise ValueError(
+                f"durable=True with overflow={self.overflow!r} would keep what is dropped then: let publishers wait "
+                "(WaitForRoom()) or refuse them (Reject())"
+            )
         if self.strict_order and self.concurrency > 1 and self.key is None:
             raise ValueError(
                 f"strict_order=True with concurrency={self.concurrency} has no order to keep: "

@@ -29,6 +29,8 @@ class ReturnedDelivery:
     """How many attempts had failed before."""
     was_in_flight: bool
     """True: its handler was running when it was stopped, and may have done part of its work."""
+    is_durable: bool
+    """True: it is in the store, and the next run handles it: there is nothing to be done about it."""
 
     @property
     def event(self) -> Any:
@@ -78,7 +80,9 @@ class Stopper:
         await self._requested.wait()
         await self._run.drain(self._limit)
         self._run.enter(Phase.STOPPING)
-        self.finish(await self._run.root.stop())
+        stop = await self._run.root.stop()
+        await self._run.close_store()
+        self.finish(stop)
 
     async def stopped(self) -> StopReport:
         """Wait for the end and give its report."""
@@ -109,4 +113,5 @@ def _returned(delivery: AnyDelivery, *, hangs: bool) -> ReturnedDelivery:
         # An attempt that was interrupted is not counted any more; one that still runs did not fail.
         attempts=delivery.attempt - hangs,
         was_in_flight=hangs or delivery.interrupted,
+        is_durable=delivery.kept is not None and delivery.kept.is_kept,
     )

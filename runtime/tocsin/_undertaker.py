@@ -47,6 +47,8 @@ class Undertaker:
             letter = letter.after(delivery.replayed)
         if (kept := self._add(letter)) is None:
             return None
+        if self._run.keeper is not None:
+            self._run.keeper.letter(kept, delivery)
         if self._run.is_observed:
             self._run.report(
                 DeliveryDeadLettered(
@@ -71,7 +73,9 @@ class Undertaker:
             first_failed_at=now,
             last_failed_at=now,
         )
-        self._add(letter)
+        kept = self._add(letter)
+        if kept is not None and self._run.keeper is not None:
+            self._run.keeper.letter(kept, None)
 
     def _add(self, letter: DeadLetter[Any]) -> DeadLetter[Any] | None:
         """Put *letter* into the office, and tell of it in the log; None if it was refused."""

@@ -47,8 +47,12 @@ class WaitingPublisher:
         return tuple(self._waiting.values())
 
     def admitted(self, delivery: AnyDelivery) -> None:
-        """Called by the mailbox: it has taken *delivery* and forgotten us."""
-        self._waiting.pop(delivery).accepted(delivery)
+        """Called by the mailbox: it has taken *delivery*, or has room for it once it is kept, and has forgotten us."""
+        actor = self._waiting.pop(delivery)
+        if delivery.kept is None:
+            actor.accepted(delivery)
+        else:
+            delivery.kept.admitted(actor, delivery)
         self._wake_when_done()
 
     def refuse(self, delivery: AnyDelivery, reason: RejectReason) -> None:

@@ -114,6 +114,15 @@ class MailboxFull(TocsinError):
         self.receipt = receipt
 
 
+class CommitNeeded(TocsinError):
+    """`publish_nowait` met durable subscriptions, whose commit it cannot wait for. Nothing was accepted by anybody."""
+
+    def __init__(self, subscriptions: Sequence[str]) -> None:
+        names = ", ".join(subscriptions)
+        super().__init__(f"{names} has to be waited for, as what it accepts is committed first: use `await publish`")
+        self.subscriptions: tuple[str, ...] = tuple(subscriptions)
+
+
 class WouldDeadlock(TocsinError):
     """A publish or ask from a handler would close a cycle of actors that all wait for each other.
 

@@ -54,6 +54,8 @@ class DeadLetterReason(enum.StrEnum):
     ACTOR_STOPPED = "actor_stopped"  # its actor has ended for good
     SHUTDOWN = "shutdown"  # still waiting when the runtime stopped
     REJECTED = "rejected"  # refused by the subscriber
+    UNREADABLE = "unreadable"  # kept by a store, and cannot be turned into an event any more
+    KILLED_PROCESS = "killed_process"  # its process ended during an attempt, as often as attempts are allowed
 
 
 def _kinds(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:

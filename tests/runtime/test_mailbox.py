@@ -113,7 +113,25 @@ def test_what_is_put_in_is_stamped_with_the_time() -> None:
     assert filled(mailbox(), "a")["a"].queued_at == 7.0
 
 
+def test_what_waits_is_not_passed_over_for_ever_by_what_keeps_coming_in() -> None:
+    box = mailbox()
+    filled(box, "patient")
+    events: list[str] = []
+    for number in range(40):
+        filled(box, f"urgent {number}", priority=CRITICAL)
+        delivery = box.take(0.0)
+        assert delivery is not None
+        events.append(delivery.event)
+    assert events.index("patient") == 32
+
+
 # ── coalescing ──
+
+
+def test_two_mailboxes_do_not_mix_up_their_latest() -> None:
+    one, other = mailbox(coalescing=True), mailbox(coalescing=True)
+    filled(one, "a1")
+    assert other.coalesce(delivery_of("a2", key="a")) is None
 
 
 def test_a_newer_delivery_takes_the_place_of_a_queued_one_with_its_key() -> None:

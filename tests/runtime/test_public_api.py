@@ -15,7 +15,8 @@ import tocsin_supervisors
 from tocsin import Failure, Receipt, exceptions
 
 PUBLIC = {name: value for name, value in vars(tocsin).items() if not name.startswith("_") and name != "annotations"}
-MODULES = {"exceptions", "testing"}  # the latter only if somebody has imported it
+# All but the first one only if somebody has imported them.
+MODULES = {"exceptions", "cli", "codecs", "durable", "testing", "web"}
 CLASSES = {name: value for name, value in PUBLIC.items() if inspect.isclass(value)}
 
 

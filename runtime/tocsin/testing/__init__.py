@@ -38,6 +38,7 @@ from ._faults import cancel_as_a_stranger as cancel_as_a_stranger
 from ._faults import leak_task as leak_task
 from ._faults import sometimes as sometimes
 from ._invariants import Violation as Violation
+from ._memory_store import MemoryStore as MemoryStore
 from ._probes import Probe as Probe
 from ._schedules import AtRandom as AtRandom
 from ._schedules import ByPriority as ByPriority

@@ -1,0 +1,141 @@
+"""How changes are written: many at once, in as few statements as possible.
+
+Each statement lets go of the interpreter and has to wait for it again, while the event loop has it: for a commit of a
+hundred changes that would be hundreds of times some milliseconds. So what is alike goes into one statement.
+
+What comes in one commit is put in another order for that: first everything accepted, then updates, then ends. That
+makes no difference, as a delivery is ended or updated only after the commit that has accepted it, and is not updated
+after its end. Whatever else there is keeps its place.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, Any, assert_never
+
+import attrs
+
+from ._records import (
+    Accept,
+    Bury,
+    ForgetLetters,
+    ForgetSeen,
+    Settle,
+    StoredDelivery,
+    StoredEvent,
+    StoredLetter,
+    Update,
+)
+from ._tables import columns, row
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from ._records import Change, Seen
+
+MOST = 128  # rows in one statement: below the limit of SQLite for parameters, 32,766
+
+_KEEP_LETTER = (
+    f"INSERT OR REPLACE INTO letters ({', '.join(columns(StoredLetter))}, checksum) VALUES (?, ?, ?, ?, ?, ?)"
+)
+_UPDATE = "UPDATE deliveries SET attempts = ?, due = ?, first_failed_at = ?, checksum = ? WHERE id = ?"
+_FORGET_LETTER = "DELETE FROM letters WHERE number = ?"
+_FORGET_SEEN = "DELETE FROM seen WHERE until <= ?"
+
+
+def _many(begin: str, one: str, end: str = "") -> dict[int, str]:
+    """Give the statement for each number of rows that may go into one: powers of two, so that there are few."""
+    return {1 << power: begin + ", ".join([one] * (1 << power)) + end for power in range(MOST.bit_length())}
+
+
+def _insert(table: str, names: tuple[str, ...], verb: str) -> dict[int, str]:
+    return _many(f"{verb} INTO {table} ({', '.join(names)}) VALUES ", f"({', '.join('?' * len(names))})")
+
+
+# OR IGNORE: an event comes again with each subscription that takes it later than the others.
+_EVENTS = _insert("events", (*columns(StoredEvent), "checksum"), "INSERT OR IGNORE")
+_DELIVERIES = _insert("deliveries", (*columns(StoredDelivery), "checksum"), "INSERT")
+_SEEN = _insert("seen", ("subscription", "key", "until"), "INSERT OR REPLACE")
+_END_DELIVERIES = _many("DELETE FROM deliveries WHERE id IN (", "?", ")")
+_END_EVENTS = _many(
+    "DELETE FROM events WHERE id IN (",
+    "?",
+    ") AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.event = events.id)",
+)
+
+
+def apply(connection: sqlite3.Connection, changes: Iterable[Change]) -> None:
+    """Carry out *changes* in the transaction that is open."""
+    accepted: list[Accept] = []
+    updated: list[Update] = []
+    settled: list[Settle] = []
+
+    def flush() -> None:
+        _accept(connection, accepted)
+        for update in updated:
+            _update(connection, update.delivery)
+        _settle(connection, settled)
+        for each in (accepted, updated, settled):
+            each.clear()
+
+    for change in changes:
+        match change:
+            case Accept(replayed=None):
+                accepted.append(change)
+            case Update():
+                updated.append(change)
+            case Settle():
+                settled.append(change)
+            case _:
+                flush()
+                _apply_alone(connection, change)
+    flush()
+
+
+def _apply_alone(connection: sqlite3.Connection, change: Accept | Bury | ForgetLetters | ForgetSeen) -> None:
+    match change:
+        case Accept(replayed=number):
+            _accept(connection, [change])
+            connection.execute(_FORGET_LETTER, (number,))
+        case Bury(letter=letter, delivery=settle):
+            connection.execute(_KEEP_LETTER, row(letter))
+            if settle is not None:
+                _settle(connection, [settle])
+        case ForgetLetters(numbers=numbers):
+            connection.executemany(_FORGET_LETTER, [(number,) for number in numbers])
+        case ForgetSeen(now=now):
+            connection.execute(_FORGET_SEEN, (now,))
+        case _:
+            assert_never(change)
+
+
+def _accept(connection: sqlite3.Connection, accepted: Sequence[Accept]) -> None:
+    seen: list[Seen] = [seen for each in accepted for seen in each.seen]
+    _run(connection, _EVENTS, [row(each.event) for each in accepted])
+    _run(connection, _DELIVERIES, [row(delivery) for each in accepted for delivery in each.deliveries])
+    _run(connection, _SEEN, [attrs.astuple(each) for each in seen])
+
+
+def _update(connection: sqlite3.Connection, delivery: StoredDelivery) -> None:
+    *_, crc = row(delivery)
+    connection.execute(_UPDATE, (delivery.attempts, delivery.due, delivery.first_failed_at, crc, delivery.id))
+
+
+def _settle(connection: sqlite3.Connection, settled: Sequence[Settle]) -> None:
+    _run(connection, _END_DELIVERIES, [(each.delivery,) for each in settled])
+    _run(connection, _END_EVENTS, [(each.event,) for each in settled])
+
+
+def _run(connection: sqlite3.Connection, statements: dict[int, str], rows: Sequence[tuple[Any, ...]]) -> None:
+    for some in _in_powers_of_two(rows):
+        connection.execute(statements[len(some)], tuple(chain.from_iterable(some)))
+
+
+def _in_powers_of_two(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:
+    """Cut *rows* into pieces whose lengths are powers of two, the largest first."""
+    begin = 0
+    while begin < len(rows):
+        size = min(MOST, 1 << (len(rows) - begin).bit_length() - 1)
+        yield rows[begin : begin + size]
+        begin += size

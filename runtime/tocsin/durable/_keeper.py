@@ -1,0 +1,322 @@
+"""What a bus that runs does with its store: it has kept what is accepted, what becomes of it, and the dead letters.
+
+All of it happens in the loop. The store answers there, too, so nothing here is shared between threads.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, final
+
+import anyio
+
+from tocsin._presence import Presence
+from tocsin._receipt import Receipt
+from tocsin.codecs import EncodeError
+from tocsin.exceptions import CommitNeeded
+
+from ._documents import document_of
+from ._kept import Keeping, Kept
+from ._quarantine import Quarantine
+from ._records import (
+    Accept,
+    Bury,
+    ForgetLetters,
+    ForgetSeen,
+    Seen,
+    Settle,
+    StoredDelivery,
+    StoredEvent,
+    StoredLetter,
+)
+from ._recovery import Recovery, plain_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from tocsin._actor import Actor
+    from tocsin._backends import Sleeper
+    from tocsin._delivery import AnyDelivery
+    from tocsin._envelope import Envelope
+    from tocsin._run import Run
+    from tocsin.codecs import CodecRegistry
+    from tocsin_supervisors import DeadLetter
+
+    from ._records import Change
+    from ._store import OpenStore, Store
+    from .exceptions import StoreError
+
+FAR_BEHIND = 10_000  # changes that wait to be written before durable actors pause: some tenths of a second of a disk
+FORGET_SEEN_AFTER = 1_000  # keys against duplicates, before those whose time is over are deleted
+
+
+@final
+class Keeper:
+    """See the module. One for each run, opened before its actors start, closed after they have ended."""
+
+    def __init__(self, run: Run, store: OpenStore, codecs: CodecRegistry) -> None:
+        self._run = run
+        self._store = store
+        self._codecs = codecs
+        self._last_event = store.contents.last_event
+        self._last_delivery = store.contents.last_delivery
+        self._seen = 0
+        self._held_letters: set[int] = set()  # being replayed: the store is told of their end by other means
+        self._closed: anyio.Event | None = None  # once it is being closed
+        self._is_paused = False
+        self.quarantine: Quarantine = Quarantine(run.log.not_tried_alone)
+        self.recovery: Recovery = Recovery(run, self, store.contents, codecs)
+
+    @classmethod
+    async def opened(cls, store: Store, run: Run) -> None:
+        """Open *store*, and put what it holds where it belongs; raise StoreError."""
+        run.keeper = keeper = cls(run, await store.open(), store.codecs)
+        run.office.mirror = keeper
+        await keeper.recover()
+
+    async def recover(self) -> None:
+        """Put what the store held where it belongs, and count what had begun; raise StoreError if that is not kept."""
+        counting = Keeping(self)
+        for change in self.recovery.counted:
+            counting.begun()
+            self.submit(change, counting.ended)
+        self.recovery.all()
+        await counting.wait()
+        counting.check(Receipt())
+        self._store.forget_begun()
+
+    async def close(self) -> None:
+        """Have everything written that was to be written, and let go of the store. Idempotent; not to be cancelled."""
+        if self._closed is not None:
+            with anyio.CancelScope(shield=True):
+                await self._closed.wait()
+            return
+        self._closed = anyio.Event()
+        try:
+            await self._store.close()
+        finally:
+            self._run.office.mirror = None
+            self._closed.set()
+
+    # ── publishing ──
+
+    def prepare(
+        self, envelope: Envelope[Any], routed: Sequence[tuple[Actor, AnyDelivery]], *, may_wait: bool
+    ) -> Keeping | None:
+        """Get ready for the durable ones among *routed*; None: there is none.
+
+        Raise EncodeError, CommitNeeded, or TypeError for a de-duplication key that cannot be kept; nothing has happened
+        then.
+        """
+        durable = [(actor, delivery) for actor, delivery in routed if actor.settings.durable]
+        if not durable:
+            return None
+        if not may_wait:
+            raise CommitNeeded([actor.name for actor, _ in durable])
+        event = self._as_stored(envelope)
+        keeping = Keeping(self)
+        for actor, delivery in durable:
+            if actor.duplicates is not None:
+                plain_key(delivery.duplicate_key)  # now, while nothing has happened
+            delivery.kept = Kept(self, event, keeping)
+        return keeping
+
+    def _as_stored(self, envelope: Envelope[Any]) -> StoredEvent:
+        encoded = self._codecs.encode(envelope.event)
+        self._last_event += 1
+        return StoredEvent(
+            id=self._last_event,
+            event_id=envelope.id,
+            type_name=encoded.name,
+            version=encoded.version,
+            body=encoded.data,
+            topic=envelope.topic,
+            priority=int(envelope.priority),  # not the member, whose name is no fact of the file
+            published_at=envelope.published_at.timestamp(),
+            correlation_id=envelope.correlation_id,
+            causation_id=envelope.causation_id,
+            headers=self._codecs.encode_headers(envelope.headers) if envelope.headers else None,
+            schema_version=envelope.schema_version,
+            expires_at=None if envelope.expires_at is None else self.wall_time(envelope.expires_at),
+        )
+
+    def accept(self, offered: Sequence[tuple[Actor, AnyDelivery]], keeping: Keeping) -> None:
+        """Have *offered*, all of one event, committed together; each comes into its mailbox then."""
+        records: list[StoredDelivery] = []
+        seen: list[Seen] = []
+        first = offered[0][1]
+        assert first.kept is not None
+        for actor, delivery in offered:
+            assert delivery.kept is not None
+            delivery.kept.record = self._new_record(delivery)
+            records.append(delivery.kept.record)
+            seen += self._new_seen(actor, delivery)
+        change = Accept(
+            event=first.kept.event,
+            deliveries=tuple(records),
+            seen=tuple(seen),
+            replayed=None if first.replayed is None else first.replayed.id,
+        )
+        keeping.begun()
+        self.submit(change, partial(self._accepted, offered, keeping))
+
+    def _new_record(self, delivery: AnyDelivery) -> StoredDelivery:
+        assert delivery.kept is not None
+        self._last_delivery += 1
+        return StoredDelivery(
+            id=self._last_delivery,
+            event=delivery.kept.event.id,
+            subscription=delivery.subscription,
+            letter=None if delivery.replayed is None else document_of(delivery.replayed),
+        )
+
+    def _new_seen(self, actor: Actor, delivery: AnyDelivery) -> list[Seen]:
+        policy = actor.settings.deduplicate
+        if policy is None or not delivery.remembered:
+            return []
+        self._seen += 1
+        if not self._seen % FORGET_SEEN_AFTER:
+            self.submit(ForgetSeen(self._run.wall()), _nothing)
+        return [Seen(actor.name, plain_key(delivery.duplicate_key), self._run.wall() + policy.window)]
+
+    def _accepted(
+        self, offered: Sequence[tuple[Actor, AnyDelivery]], keeping: Keeping, error: StoreError | None
+    ) -> None:
+        for actor, delivery in offered:
+            if error is not None:
+                actor.not_kept(delivery)
+            elif actor.presence in (Presence.PARKED, Presence.GONE) and not delivery.ended:
+                actor.kept_for_nobody(delivery)
+            else:
+                actor.kept(delivery)
+        keeping.ended(error)
+
+    # ── what becomes of a delivery ──
+
+    def submit(self, change: Change, done: Callable[[StoreError | None], object]) -> None:
+        """Have *change* kept; *done* is called then. After the end, nothing is: the next run will do it once more."""
+        if self._closed is None:
+            self._store.submit(change, partial(self._done, done))
+
+    def _done(self, done: Callable[[StoreError | None], object], error: StoreError | None) -> None:
+        done(error)
+        if error is not None:
+            self._run.log.not_kept(error)
+        if self._is_paused and self._store.backlog < FAR_BEHIND // 2:
+            self._is_paused = False
+            self.quarantine.wake_all()
+
+    def begin(self, delivery: int, attempt: int) -> int | None:
+        """Note that *attempt* of *delivery* is about to begin; None: that cannot be written down, and is not."""
+        with self._writing_at_once():
+            return self._store.begin(delivery, attempt)
+        return None
+
+    def over(self, slot: int, delivery: int, attempt: int, *, handled: bool) -> None:
+        """Note that it has ended, before it is kept what follows."""
+        with self._writing_at_once():
+            self._store.over(slot, delivery, attempt, handled=handled)
+
+    def end(self, slot: int) -> None:
+        """What became of the attempt in *slot* is kept, or need not be."""
+        with self._writing_at_once():
+            self._store.end(slot)
+
+    @contextmanager
+    def _writing_at_once(self) -> Generator[None, None, None]:
+        """What is written in the loop may fail, too: the deliveries go on then, and an attempt may not be counted."""
+        try:
+            yield
+        except OSError as error:  # also if a handler that hung has ended after the store was closed
+            self._run.log.not_kept(error)
+
+    def attempt_over(self, kept: Kept) -> None:
+        """The attempt of a delivery has ended."""
+        self.quarantine.attempt_over(kept)
+
+    # ── servers ask whether they may go on ──
+
+    def holds_up(self, actor: Actor) -> bool:
+        """Tell whether *actor* may not take just anything now: suspects are tried, or the store is far behind."""
+        if not actor.settings.durable:
+            return False
+        self._is_paused = self._is_paused or self._store.backlog > FAR_BEHIND
+        return self._is_paused or self.quarantine.is_on
+
+    def take_suspect(self, actor: Actor) -> AnyDelivery | None:
+        """Give the suspect whose turn it is, if *actor* is to handle it now."""
+        return None if self._is_paused else self.quarantine.take(actor)
+
+    async def pause(self, actor: Actor, sleeper: Sleeper) -> None:
+        """Sleep until it may go on, or is to look at its state."""
+        await self.quarantine.pause(actor, sleeper)
+
+    def wake(self, actor: Actor) -> None:
+        """Let the servers of *actor* that pause look at its state."""
+        self.quarantine.wake(actor)
+
+    # ── the clocks ──
+
+    def wall_time(self, monotonic: float) -> float:
+        """Give the seconds since 1970 for a time on the clock of the run."""
+        return self._run.wall() + monotonic - self._run.now()
+
+    def monotonic_time(self, wall: float) -> float:
+        """Give the time on the clock of the run for seconds since 1970."""
+        return self._run.now() + wall - self._run.wall()
+
+    # ── dead letters ──
+
+    def letter(self, letter: DeadLetter[Any], delivery: AnyDelivery | None) -> None:
+        """Have *letter* kept, that of *delivery*, which ends with it if it is durable."""
+        kept = None if delivery is None else delivery.kept
+        stored = self._letter_as_stored(letter, kept)
+        if stored is None:
+            return
+        if kept is None:
+            self.submit(Bury(stored), _nothing)
+        else:
+            self.submit(Bury(stored, kept.settle), kept.done_with_slot())
+
+    def set_aside(self, letter: DeadLetter[Any], damaged: Settle) -> None:
+        """Have *letter* kept in the place of what was damaged."""
+        stored = StoredLetter(number=letter.id, document=document_of(letter), type_name="", version=0, body=b"")
+        self.submit(Bury(stored, damaged), _nothing)
+
+    def _letter_as_stored(self, letter: DeadLetter[Any], kept: Kept | None) -> StoredLetter | None:
+        if kept is not None:
+            name, version, body = kept.event.type_name, kept.event.version, kept.event.body
+        else:
+            try:
+                encoded = self._codecs.encode(letter.event)
+            except EncodeError as error:  # of a subscription that is not durable, so nobody has promised anything
+                self._run.log.letter_not_kept(letter, error)
+                return None
+            name, version, body = encoded.name, encoded.version, encoded.data
+        return StoredLetter(number=letter.id, document=document_of(letter), type_name=name, version=version, body=body)
+
+    def left(self, numbers: Sequence[int]) -> None:
+        """Letters were evicted, purged or taken; see `DeadLetterMirror`."""
+        gone = tuple(number for number in numbers if number not in self._held_letters)
+        if gone:
+            self.submit(ForgetLetters(gone), _nothing)
+
+    def came_back(self, letter: DeadLetter[Any]) -> None:
+        """A letter that was taken is here again; see `DeadLetterMirror`."""
+        if letter.id not in self._held_letters:
+            self.letter(letter, None)
+
+    def hold_letter(self, number: int) -> None:
+        """A letter is about to be replayed: it stays in the store until it is accepted."""
+        self._held_letters.add(number)
+
+    def let_go_of_letter(self, number: int, *, is_moved: bool) -> None:
+        """Its replay is over."""
+        self._held_letters.discard(number)
+        if is_moved:
+            self.left((number,))
+
+
+def _nothing(_error: StoreError | None) -> None:
+    """Nobody waits for it."""

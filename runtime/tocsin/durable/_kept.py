@@ -1,0 +1,192 @@
+"""A durable delivery as the store has it, and a publish that waits for its commit.
+
+The states of a durable delivery, beside those of its account. All changes happen in the loop, in one step each, in what
+the bus calls here and in what the store calls back:
+
+    prepared ──▶ offered (has room) ──▶ kept ──▶ begun ──▶ ended | failed, to be attempted again | interrupted
+        │               │                          ▲                      │                            │
+        └─▶ never kept  └─▶ refused                └──────────────────────┴────────────────────────────┘
+
+A publisher that is cancelled waits for the commit all the same, some milliseconds; one that is cancelled natively, by
+asyncio, does not, and its event is accepted without it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+import anyio
+from attrs import evolve
+
+from tocsin._outcomes import DeadLettered, Dropped, Handled
+
+from ._records import Settle, StoredDelivery, Update
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tocsin._actor import Actor
+    from tocsin._delivery import AnyDelivery
+    from tocsin._outcomes import Outcome
+    from tocsin._receipt import Receipt
+
+    from ._keeper import Keeper
+    from ._records import StoredEvent
+    from .exceptions import StoreError
+
+
+@final
+class Keeping:
+    """One publish, as far as it is committed."""
+
+    __slots__ = ("_done", "_error", "_keeper", "_offered", "_pending")
+
+    def __init__(self, keeper: Keeper) -> None:
+        self._keeper = keeper
+        self._offered: list[tuple[Actor, AnyDelivery]] = []
+        self._pending = 0
+        self._done: anyio.Event | None = None
+        self._error: StoreError | None = None
+
+    def offer(self, actor: Actor, delivery: AnyDelivery) -> None:
+        """There is room for *delivery*: it goes into the next commit, with the others of this publish."""
+        actor.reserve(delivery)
+        self._offered.append((actor, delivery))
+
+    def submit(self) -> None:
+        """Have what was offered committed, all of it or nothing."""
+        if self._offered:
+            offered, self._offered = self._offered, []
+            self._keeper.accept(offered, self)
+
+    def begun(self) -> None:
+        """Something of it is on its way to the store."""
+        self._pending += 1
+
+    def ended(self, error: StoreError | None) -> None:
+        """That has arrived, or was refused."""
+        self._pending -= 1
+        self._error = self._error or error
+        if not self._pending and self._done is not None:
+            self._done.set()
+
+    async def wait(self) -> None:
+        """Wait until nothing of it is on its way; a cancellation has to wait, too."""
+        if self._pending:
+            self._done = anyio.Event()
+            with anyio.CancelScope(shield=True):
+                await self._done.wait()
+
+    def check(self, receipt: Receipt) -> None:
+        """Raise StoreError if the store refused something of it."""
+        if self._error is not None:
+            raise self._error.about(receipt) from self._error.__cause__
+
+    async def of_one(self, actor: Actor, delivery: AnyDelivery, receipt: Receipt) -> None:
+        """Have one delivery committed, for whose room the caller has looked; raise StoreError."""
+        self.offer(actor, delivery)
+        self.submit()
+        await self.wait()
+        self.check(receipt)
+
+
+@final
+class Kept:
+    """What belongs to one delivery; see the module."""
+
+    __slots__ = ("_attempt", "_keeper", "_keeping", "_slot", "event", "record")
+
+    def __init__(
+        self, keeper: Keeper, event: StoredEvent, keeping: Keeping | None, record: StoredDelivery | None = None
+    ) -> None:
+        self._keeper = keeper
+        self._keeping = keeping
+        self._slot: int | None = None  # that says in the store that an attempt has begun
+        self._attempt: int = 0  # which
+        self.event: StoredEvent = event
+        self.record: StoredDelivery | None = record  # once it is on its way to the store
+
+    @property
+    def is_kept(self) -> bool:
+        """True once it is in the store, or on its way to it."""
+        return self.record is not None
+
+    @property
+    def settle(self) -> Settle | None:
+        """The change that takes it out of the store, if it is there."""
+        return None if self.record is None else Settle(self.record.id, self.event.id)
+
+    # ── what the bus says ──
+
+    def offered(self, actor: Actor, delivery: AnyDelivery) -> None:
+        """Its mailbox has room for it, in the step in which it is published."""
+        assert self._keeping is not None
+        self._keeping.offer(actor, delivery)
+
+    def admitted(self, actor: Actor, delivery: AnyDelivery) -> None:
+        """Its mailbox has room for it now, and its publisher has waited for that."""
+        assert self._keeping is not None
+        self._keeping.offer(actor, delivery)
+        self._keeping.submit()
+
+    def begins(self, attempt: int) -> None:
+        """An attempt is about to begin."""
+        if self.record is not None:
+            self._attempt = attempt
+            self._slot = self._keeper.begin(self.record.id, attempt)
+
+    def interrupted(self) -> None:
+        """The attempt has ended, and does not count."""
+        self._keeper.attempt_over(self)
+        self._free_slot()
+
+    def failed(self, delivery: AnyDelivery, due: float) -> None:
+        """The attempt has failed, and there will be another one when it is *due*, on the clock of the run."""
+        self._keeper.attempt_over(self)
+        if self.record is not None:
+            failed_at = delivery.first_failed_at
+            self.record = evolve(
+                self.record,
+                attempts=delivery.attempt,
+                due=self._keeper.wall_time(due),
+                first_failed_at=None if failed_at is None else failed_at.timestamp(),
+            )
+            self._keeper.submit(Update(self.record), self.done_with_slot())
+
+    def ended(self, delivery: AnyDelivery, outcome: Outcome) -> None:
+        """The delivery has this *outcome*."""
+        self._keeper.attempt_over(self)
+        match outcome:
+            case Handled() | Dropped():
+                if (settle := self.settle) is not None:
+                    self._keeper.submit(settle, self.done_with_slot(handled=True))
+            case DeadLettered():
+                pass  # ended with its letter, see `Keeper.letter`
+            case _:
+                self._free_slot()  # it stays for the next run, or has never been kept
+
+    # ── the slot ──
+
+    def done_with_slot(self, *, handled: bool = False) -> Callable[[StoreError | None], None]:
+        """The attempt has ended: give what is to be called when it is kept what became of the delivery; and of the
+        publish, if that waits.
+        """
+        slot, self._slot = self._slot, None
+        if slot is not None and self.record is not None:
+            self._keeper.over(slot, self.record.id, self._attempt, handled=handled)
+        keeping, self._keeping = self._keeping, None
+        if self.record is None and keeping is not None:
+            keeping.begun()  # a letter that its publisher waits for
+
+        def done(error: StoreError | None) -> None:
+            if slot is not None and error is None:
+                self._keeper.end(slot)
+            if self.record is None and keeping is not None:
+                keeping.ended(error)
+
+        return done
+
+    def _free_slot(self) -> None:
+        if self._slot is not None:
+            self._keeper.end(self._slot)
+            self._slot = None

@@ -1,0 +1,174 @@
+"""A dead letter: what is kept of a delivery that could not be handled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from functools import cache
+from types import MappingProxyType
+from typing import Any, Generic, TypeVar, cast, final
+
+import attrs
+
+from ._failures import Failure
+from ._retries import DeadLetterReason as DeadLetterReason
+from ._text import json_safe, safe_text
+
+T = TypeVar("T")
+_identity = id  # letters have a field named id
+
+
+class DeadLetterRefused(ValueError):
+    """A dead letter of a dead letter was offered: it would circle for ever. `letter` holds it."""
+
+    def __init__(self, letter: DeadLetter[Any]) -> None:
+        super().__init__(f"a dead letter of a dead letter is refused: {letter!r}; handle such failures in its handler")
+        self.letter = letter
+
+
+class DeadLetterNotFound(LookupError):
+    """No letter of that number is in the office: evicted, purged, or taken by another. `id` holds the number."""
+
+    def __init__(self, id: int, hint: str) -> None:
+        super().__init__(f"there is no dead letter {id} in the office: {hint}")
+        self.id = id
+
+
+def aware(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, datetime) or value.utcoffset() != timedelta(0):
+        raise ValueError(f"{attribute.name}={value!r} must be an aware datetime in UTC: datetime.now(timezone.utc)")
+
+
+def _read_only(headers: Mapping[str, str]) -> Mapping[str, str]:
+    return MappingProxyType(dict(headers))
+
+
+@final
+@attrs.frozen
+class FirstDeath:
+    """Where, why and when an event died first. Replays never change it."""
+
+    subscription: str
+    reason: DeadLetterReason
+    at: datetime
+
+
+@final
+@attrs.frozen
+class DeathCount:
+    """How often an event died of one reason at one subscription, and when first and last."""
+
+    subscription: str
+    reason: DeadLetterReason
+    count: int
+    first: datetime
+    last: datetime
+
+
+def _own_history(letter: DeadLetter[Any]) -> tuple[DeathCount, ...]:
+    at = letter.last_failed_at
+    return (DeathCount(letter.subscription, letter.reason, 1, at, at),)
+
+
+def _own_death(letter: DeadLetter[Any]) -> FirstDeath:
+    return FirstDeath(letter.subscription, letter.reason, letter.last_failed_at)
+
+
+@final
+@attrs.frozen(kw_only=True, repr=False)
+class DeadLetter(Generic[T]):
+    """An event that one subscription could not handle, with everything needed to understand and to replay it.
+
+    Events are compared by identity, never by their own ``==``. All times are aware and in UTC.
+    """
+
+    id: int = 0
+    """Number in its office, unique and increasing; 0 until an office has accepted the letter."""
+
+    event: T = attrs.field(eq=_identity)
+    event_id: str
+    event_type: str
+    """Qualified name of the event's class."""
+
+    topic: str | None = None
+    priority: int = 0
+    published_at: datetime = attrs.field(validator=aware)
+    correlation_id: str | None = None
+    causation_id: str | None = None
+    headers: Mapping[str, str] = attrs.field(factory=dict[str, str], converter=_read_only, hash=False)
+    schema_version: int | None = None
+    subscription: str
+    incarnation: int = 0
+    """Which life of the actor had it last; 0 if it never reached one."""
+
+    reason: DeadLetterReason
+    attempts: int = 0
+    """Handler runs, the first one included; 0 if it never reached one."""
+
+    first_failed_at: datetime = attrs.field(validator=aware)
+    last_failed_at: datetime = attrs.field(validator=aware)
+    failure: Failure | None = None
+    history: tuple[DeathCount, ...] = attrs.Factory(_own_history, takes_self=True)
+    """Every death so far, one entry per subscription and reason, the latest first."""
+
+    first_death: FirstDeath = attrs.Factory(_own_death, takes_self=True)
+    replay_count: int = 0
+    replayed_from: int | None = None
+    """Number of the letter this one was a replay of."""
+
+    def after(self, earlier: DeadLetter[T]) -> DeadLetter[T]:
+        """Return this letter as what became of the replay of *earlier*: with its history, first death and count."""
+        return attrs.evolve(
+            self,
+            history=_merged(self.history, earlier.history),
+            first_death=earlier.first_death,
+            replay_count=earlier.replay_count + 1,
+            replayed_from=earlier.id,
+        )
+
+    def to_json_line(self, encode: Callable[[Any], Any] | None = None) -> str:
+        """Return the letter as one JSON object on one line of ASCII, without line end.
+
+        *encode* turns the event into what JSON can hold. Without it, and when it raises, the event's fields are written
+        as far as JSON can hold them and by their repr beyond that. Whatever Exception the event or *encode* raises, the
+        line is made; NaN and infinities become text.
+        """
+        fields = {field.name: getattr(self, field.name) for field in attrs.fields(type(self))}
+        if encode is not None:
+            try:
+                fields["event"] = encode(self.event)
+            except Exception as error:  # whatever the user's encoder fails with, the letter must still be written
+                fields["encode_error"] = str(Failure.of(error))
+        return json.dumps({name: json_safe(value) for name, value in fields.items()}, allow_nan=False)
+
+    def __repr__(self) -> str:
+        what = f"{self.id or 'not yet numbered'}: {safe_text(self.event_type)} for {safe_text(self.subscription)}"
+        why = f"{self.reason.value} after {self.attempts} attempts" + (f", {self.failure.type}" if self.failure else "")
+        return f"<DeadLetter {what}, {why}>"
+
+
+def numbered(letter: DeadLetter[T], number: int) -> DeadLetter[T]:
+    """Give a copy of *letter* with its number. Field by field: `evolve` would check again what was checked before, at
+    ten times the cost."""
+    copy = cast("DeadLetter[T]", object.__new__(DeadLetter))
+    for name in _field_names():
+        object.__setattr__(copy, name, getattr(letter, name))
+    object.__setattr__(copy, "id", number)
+    return copy
+
+
+@cache
+def _field_names() -> tuple[str, ...]:
+    return tuple(field.name for field in attrs.fields(DeadLetter))
+
+
+def _merged(new: tuple[DeathCount, ...], old: tuple[DeathCount, ...]) -> tuple[DeathCount, ...]:
+    merged = {(entry.subscription, entry.reason): entry for entry in new}
+    for entry in old:
+        key = entry.subscription, entry.reason
+        later = merged.get(key)
+        if later is not None:
+            entry = attrs.evolve(later, count=later.count + entry.count, first=entry.first)
+        merged[key] = entry
+    return tuple(merged.values())
