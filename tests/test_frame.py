@@ -25,7 +25,7 @@ import pytest
 from tests import virtual_time
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ["tocsin", "tocsin.testing", "tocsin_supervisors"]
+PACKAGES = ["tocsin", "tocsin.testing", "tocsin.web", "tocsin_supervisors"]
 
 
 # ── dev.py ───────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -35,9 +35,15 @@ def modules_after(package: str) -> set[str]:
     return set(say_after(MODULES_AFTER.format(package=package)).split())
 
 
+OPTIONAL = {"trio", "rich", "pytest", "hypothesis", "_pytest", "starlette", "httpx2", "anycorn", "prometheus_client"}
+
+
 def test_importing_tocsin_brings_in_no_optional_library() -> None:
-    optional = {"trio", "rich", "pytest", "hypothesis", "_pytest", "starlette", "httpx2"}
-    assert modules_after("tocsin") & optional == set()
+    assert modules_after("tocsin") & (OPTIONAL | {"tocsin.web"}) == set()
+
+
+def test_importing_the_web_part_brings_in_no_optional_library() -> None:
+    assert modules_after("tocsin.web") & OPTIONAL == set()
 
 
 def test_importing_the_supervisors_does_not_import_the_runtime() -> None:

@@ -164,12 +164,14 @@ def _header(scope: Scope, wanted: bytes) -> str:
 
 
 def _path(scope: Scope) -> str:
-    """Give the path below the place where this is mounted.
+    """Give the path below the place where this is mounted, with one slash before and none behind.
 
-    Of old, `path` was without `root_path`; by ASGI 3 as it is now, it begins with it.
+    Of old, `path` was without `root_path`; by ASGI 3 as it is now, it begins with it; Litestar takes its own part off,
+    and puts a slash at the end.
     """
     path, root = str(scope["path"]), str(scope.get("root_path", "")).rstrip("/")
-    return path[len(root) :] if path.startswith(f"{root}/") else path
+    below = path[len(root) :] if path.startswith(f"{root}/") else path
+    return f"/{below.strip('/')}"
 
 
 async def _respond(answer: _Answer, send: Send, *, has_body: bool) -> None:

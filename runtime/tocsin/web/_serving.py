@@ -55,7 +55,7 @@ async def serve_health(
 
     No signal is touched. A client gets 5 seconds for a request and 10 for taking the answer, and of more than 100
     connections the oldest is closed. Cancelled, it takes no more connections, lets answers that are on their way
-    arrive for half a second, closes the others, and has ended within a second.
+    arrive for half a second, closes the others, and has ended within about a second.
 
     Raise ModuleNotFoundError without the extra `web`, ValueError for options that can be none, OSError when *bind*
     cannot be listened at, because the port is in use, for example.
