@@ -10,8 +10,9 @@ from typing import final
 
 import anyio
 import pytest
-from anyio.abc import ByteStream, TaskGroup
+from anyio.abc import ByteStream
 
+from tocsin.testing import Simulation, cancelled_at_every_step
 from tocsin.web._connections import GRACE, MOST, SEND_LIMIT, Connections, LimitedStream
 
 
@@ -104,17 +105,13 @@ class Failing:
 
 
 @asynccontextmanager
-async def carrying(connections: Connections, listener: Queue) -> AsyncGenerator[TaskGroup]:
-    """Accept from *listener* for the time of the block, then end as a server does."""
+async def carrying(connections: Connections, listener: Queue) -> AsyncGenerator[None]:
+    """Serve what comes from *listener* for the time of the block."""
     async with anyio.create_task_group() as tasks:
-        group = await tasks.start(connections.carry)
-        tasks.start_soon(connections.accept, listener, group)
+        tasks.start_soon(connections.serve, [listener])
         await anyio.wait_all_tasks_blocked()
-        try:
-            yield group
-        finally:
-            connections.end()
-            tasks.cancel_scope.cancel()
+        yield
+        tasks.cancel_scope.cancel()
 
 
 async def seconds_to_end(connections: Connections, *clients: Client) -> float:
@@ -203,12 +200,25 @@ async def test_an_error_of_the_system_that_passes_is_logged_and_waited_out(
 
 
 async def test_an_error_of_the_listener_itself_is_raised() -> None:
-    connections = Connections(Reading())
-    async with anyio.create_task_group() as tasks:
-        group = await tasks.start(connections.carry)
-        with pytest.raises(OSError, match="broken"):
-            await connections.accept(Queue(OSError(errno.EBADF, "broken")), group)
-        connections.end()
+    host = Reading()
+    with pytest.raises(ExceptionGroup) as caught:
+        await Connections(host).serve([Queue(Client(), OSError(errno.EBADF, "broken"))])
+    assert caught.group_contains(OSError, match="broken")
+    assert len(host.ended) == 1
+
+
+@cancelled_at_every_step()
+async def test_cancelled_at_any_step_it_ends_and_every_connection_is_closed(simulation: Simulation) -> None:
+    clients = [Client() for _ in range(3)]
+    queue = Queue(*clients, OSError(errno.EMFILE, "passing"))
+
+    def check() -> None:
+        taken = clients[: len(clients) - sum(isinstance(each, Client) for each in queue.arriving)]
+        assert all(client.closed.is_set() for client in taken)
+
+    simulation.at_end(check)
+    with anyio.move_on_after(5):
+        await Connections(Reading(clients[0]), most=2).serve([queue])
 
 
 def test_the_limits_are_those_that_are_documented() -> None:

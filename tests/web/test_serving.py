@@ -24,8 +24,7 @@ from tocsin.web._connections import Connections, Listener
 MakeBus = Callable[..., EventBus]
 pytestmark = pytest.mark.real_time
 
-# Seconds that the end of a server may take here: it promises one, and the machine may be busy with others.
-SOON = 2.5
+SOON = 2.5  # seconds that the end may take here: it promises one, and the machine may be busy with others
 GET_METRICS = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
@@ -202,8 +201,7 @@ async def test_what_a_client_does_not_read_in_time_ends_its_connection(make_bus:
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     connections = Connections(Anycorn(health_app(bus)), send_limit=0.2)
     async with bus.running(), listener, anyio.create_task_group() as tasks:
-        group = await tasks.start(connections.carry)
-        tasks.start_soon(connections.accept, cast("Listener", listener.listeners[0]), group)
+        tasks.start_soon(connections.serve, cast("list[Listener]", listener.listeners))
         port = listener.extra(anyio.abc.SocketAttribute.local_port)
         async with await anyio.connect_tcp("127.0.0.1", port) as deaf:
             await deaf.send(GET_METRICS)
@@ -214,7 +212,6 @@ async def test_what_a_client_does_not_read_in_time_ends_its_connection(make_bus:
                 while True:
                     answer += await deaf.receive()
         assert len(answer) < length
-        connections.end()
         tasks.cancel_scope.cancel()
 
 

@@ -3,22 +3,22 @@
 Whatever is sent has a time limit, at the end every connection is closed, and a new one is always served: if there are
 too many, the oldest goes. The protocol is spoken by a `Host`.
 
-    the caller's task ─┬─ accept, one task for each address       cancelled with the caller
-                       └─ carry: a task for each connection       shielded: they end by being closed
+    the caller's task ─┬─ accepting, one task for each address    cancelled with the caller
+                       └─ carrying: a task for each connection    shielded: they end by being closed
 """
 
 from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol, final
 
 import anyio
 from anyio.abc import ByteStream
 
 if TYPE_CHECKING:
-    from anyio.abc import TaskGroup, TaskStatus
+    from anyio.abc import TaskGroup
 
 SEND_LIMIT: Final = 10.0  # seconds for one answer: the time that Prometheus waits for one
 MOST: Final = 100  # connections at a time: there are a few scrapers and probes, and each has one
@@ -101,21 +101,35 @@ class Connections:
     def __repr__(self) -> str:
         return f"<Connections {len(self._open)} open>"
 
-    def end(self) -> None:
-        """Let `carry` end all connections, within the grace."""
-        self._ending.set()
+    async def serve(self, listeners: Iterable[Listener]) -> None:
+        """Take connections from *listeners* and have them served, until cancelled; then end them, within the grace.
 
-    async def carry(self, *, task_status: TaskStatus[TaskGroup]) -> None:
-        """Be the task that the connections belong to, until `end` was called and all of them have ended."""
+        Raise an ExceptionGroup with the OSError of a listener that is broken.
+        """
+        async with anyio.create_task_group() as tasks:
+            try:
+                # Not by `tasks.start`: cancelled, it would wait for the end of what waits for `_ending`.
+                groups: list[TaskGroup] = []
+                is_carried = anyio.Event()
+                tasks.start_soon(self._carry, groups, is_carried, name="tocsin.web: connections")
+                await is_carried.wait()
+                async with anyio.create_task_group() as accepting:
+                    for each in listeners:
+                        accepting.start_soon(self._accept, each, groups[0], name="tocsin.web: accept")
+            finally:
+                self._ending.set()
+
+    async def _carry(self, groups: list[TaskGroup], is_carried: anyio.Event) -> None:
+        """Be the task that the connections belong to, until they are to end and all of them have ended."""
         with anyio.CancelScope(shield=True):
             async with anyio.create_task_group() as group:
-                task_status.started(group)
+                groups.append(group)
+                is_carried.set()
                 await self._ending.wait()
                 group.cancel_scope.deadline = anyio.current_time() + self._grace
                 await self._end_all()
 
-    async def accept(self, listener: Listener, group: TaskGroup) -> None:
-        """Take connections in until cancelled."""
+    async def _accept(self, listener: Listener, group: TaskGroup) -> None:
         while True:
             try:
                 inner = await listener.accept()
@@ -127,12 +141,12 @@ class Connections:
                 continue
             stream = LimitedStream(inner, self._send_limit)
             self._open[stream] = anyio.CancelScope()
-            group.start_soon(self._serve, stream, name="tocsin.web: connection")
+            group.start_soon(self._serve_one, stream, name="tocsin.web: connection")
             if len(self._open) > self._most:
                 # An honest request is over within milliseconds: the oldest is the likeliest to be none.
                 await self._close(next(iter(self._open)))
 
-    async def _serve(self, stream: LimitedStream) -> None:
+    async def _serve_one(self, stream: LimitedStream) -> None:
         try:
             with self._open[stream]:
                 await self._host.serve(stream)

@@ -73,7 +73,7 @@ async def serve_health(
     async with await _listen(binding) as listener:
         bound = Binding(binding.host, listener.extra(SocketAttribute.local_port))
         task_status.started(f"http://{bound}")
-        await _serve(connections, listener)
+        await connections.serve(cast("Iterable[Listener]", listener.listeners))
 
 
 async def _listen(binding: Binding) -> MultiListener[SocketStream]:
@@ -86,14 +86,3 @@ async def _listen(binding: Binding) -> MultiListener[SocketStream]:
             f"cannot listen at {binding} ({error.strerror or error}): end what listens there, or choose another port; "
             "port 0 is any that is free",
         ) from error
-
-
-async def _serve(connections: Connections, listener: MultiListener[SocketStream]) -> None:
-    async with anyio.create_task_group() as tasks:
-        try:
-            group = await tasks.start(connections.carry, name="tocsin.web: connections")
-            async with anyio.create_task_group() as accepting:
-                for each in listener.listeners:
-                    accepting.start_soon(connections.accept, cast("Listener", each), group, name="tocsin.web: accept")
-        finally:
-            connections.end()
