@@ -196,12 +196,12 @@ def test_two_classes_of_one_qualified_name_are_told_apart_or_refused() -> None:
 
 
 @pytest.mark.parametrize("event", [Stranger(), object(), print, {"a": Stranger()}, 2**64, [2**70]], ids=range(6))
-def test_what_cannot_be_encoded_is_refused_with_what_to_do(event: object) -> None:
+def test_fault_H3_what_cannot_be_encoded_is_refused_with_what_to_do(event: object) -> None:
     with pytest.raises(EncodeError, match=r"it cannot be encoded .* attrs class or dataclass .* or register a codec"):
         CodecRegistry().encode(event)
 
 
-def test_an_event_that_is_too_large_is_refused() -> None:
+def test_fault_H2_an_event_that_is_too_large_is_refused() -> None:
     with pytest.raises(EncodeError, match="it takes 2005 bytes, more than max_bytes=2000: publish a reference"):
         CodecRegistry(max_bytes=2000).encode(b"x" * 2002)
 
@@ -261,7 +261,7 @@ def test_bytes_that_nest_too_deeply_are_an_error() -> None:
 
 
 @pytest.mark.parametrize("examples", [500, pytest.param(100_000, marks=pytest.mark.slow)])
-def test_whatever_the_bytes_are_nothing_but_a_decode_error_comes_out(examples: int) -> None:
+def test_fault_H10_whatever_the_bytes_are_nothing_but_a_decode_error_comes_out(examples: int) -> None:
     registry = other_process(Placed, Moved, Counted, Pair, Model)
     whole = {kind: registry.encode(event).data for event in EVENTS for kind in [type(event)]}
     names = {Placed: "Placed", Moved: "Moved", Counted: "Counted", Pair: "Pair", Model: "Model"}

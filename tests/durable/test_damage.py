@@ -10,7 +10,7 @@ import anyio.lowlevel
 import pytest
 
 from tests.durable.stored import AT_ONCE, Order
-from tocsin import DeadLetterReason, EventBus, Handled
+from tocsin import DeadLetterReason, EventBus, Handled, RetryPolicy
 from tocsin.durable import SQLiteStore, Store, StoreFailed, Unreadable
 from tocsin.testing import MemoryStore
 
@@ -91,6 +91,40 @@ async def test_a_letter_whose_document_is_none_is_told_of(caplog: pytest.LogCapt
     async with shop(store, []).running() as bus:
         assert len(bus.dead_letters) == 0
     assert "its document cannot be read: KeyError('published_at')" in caplog.text
+
+
+async def test_fault_I15_a_letter_that_cannot_be_written_is_in_memory_and_its_delivery_comes_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store, gate = MemoryStore(), anyio.Event()
+    bus = EventBus("shop", store=store)
+
+    @bus.subscriber(Order, name="ship", durable=True, retry=RetryPolicy(max_attempts=1))
+    async def ship(order: Order) -> None:
+        await gate.wait()
+        raise ValueError(order)
+
+    async with bus.running():
+        await bus.publish(Order(-1))
+        store.fail_with = StoreFailed("bus.db", "the disk has failed")
+        gate.set()
+        await bus.drain()
+    assert [letter.event for letter in bus.dead_letters] == [Order(-1)]
+    assert "the disk has failed" in caplog.text
+    store.fail_with = None
+    async with shop(store, []).running() as bus:
+        await bus.drain()
+        assert [letter.event for letter in bus.dead_letters] == [Order(-1)]
+    assert list(store.letters) == [1]
+
+
+async def test_fault_I22_after_the_disk_has_failed_nothing_is_taken() -> None:
+    store = MemoryStore()
+    async with shop(store, []).running() as bus:
+        store.fail_with = StoreFailed("bus.db", "the disk has failed")
+        with pytest.raises(StoreFailed):
+            await bus.publish(Order(1))
+        assert bus.ledger().rejected == 1
 
 
 async def test_a_run_does_not_begin_when_what_had_begun_cannot_be_counted() -> None:

@@ -355,7 +355,7 @@ async def test_a_suspect_runs_alone_and_everybody_else_waits() -> None:
     assert [most[number] for number in range(6)] == [1, 1, 1, 1, 2, 3]
 
 
-async def test_what_was_handled_just_before_the_process_ended_is_not_handled_again() -> None:
+async def test_fault_I17_what_was_handled_just_before_the_process_ended_is_not_handled_again() -> None:
     store, handled = MemoryStore(), list[int]()
     killed: list[MemoryStore] = []
     bus = EventBus("shop", store=store)
@@ -473,6 +473,22 @@ async def test_a_replay_that_fails_again_after_the_end_of_the_process_carries_it
         await bus.drain(timeout=600.0)
         (letter,) = bus.dead_letters
         assert (letter.replayed_from, letter.replay_count, letter.history[0].count) == (1, 1, 2)
+
+
+async def test_fault_I18_a_letter_can_be_replayed_once_only() -> None:
+    store, handled = MemoryStore(), list[int]()
+    async with shop(store, []).running() as bus:
+        await bus.publish(Order(-1))
+    bus = EventBus("shop", store=store)
+
+    @bus.subscriber(Order, name="ship", durable=True)
+    async def ship(order: Order) -> None:
+        handled.append(order.number)
+
+    async with bus.running(), anyio.create_task_group() as group:
+        group.start_soon(bus.replay)
+        group.start_soon(bus.replay)
+    assert handled == [-1]
 
 
 async def test_a_replay_that_the_store_refuses_leaves_the_letter_where_it_was() -> None:
@@ -725,7 +741,7 @@ async def test_a_replay_to_a_subscription_that_is_not_durable_takes_the_letter_o
     assert (handled, store.letters) == ([-1], {})
 
 
-async def test_letters_beyond_what_the_office_holds_leave_the_store_too() -> None:
+async def test_fault_I14_letters_beyond_what_the_office_holds_leave_the_store_too() -> None:
     store = MemoryStore()
     bus = EventBus("shop", store=store, dead_letters=DeadLetterOffice(capacity=2))
 

@@ -59,7 +59,7 @@ def test_a_folder_in_which_everybody_may_rename_only_his_own_is_not(tmp_path: Pa
     prepare(tmp_path / "open" / "bus.db")
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_fault_I3_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable, match=r"missing.*No such file or directory"):
         prepare(tmp_path / "missing" / "bus.db")
 

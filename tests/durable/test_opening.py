@@ -62,7 +62,7 @@ def test_a_commit_waits_for_what_it_was_asked_to_wait_for(path: Path, synchronou
     connection.close()
 
 
-def test_a_second_one_finds_it_in_use(path: Path) -> None:
+def test_fault_I4_a_second_one_finds_it_in_use(path: Path) -> None:
     first = opened(path)
     with pytest.raises(StoreUnavailable, match="in use, by another process"):
         opened(path)
@@ -85,7 +85,7 @@ def test_a_file_that_is_no_database_is_left_alone(path: Path) -> None:
     assert path.read_text().startswith("a poem")
 
 
-def test_a_store_of_a_newer_version_is_refused(path: Path) -> None:
+def test_fault_I13_a_store_of_a_newer_version_is_refused(path: Path) -> None:
     edit(filled(path), f"PRAGMA user_version = {VERSION + 1}")
     with pytest.raises(StoreUnavailable, match="its version is 2, and this tocsin knows versions up to 1"):
         opened(path)
@@ -106,7 +106,7 @@ def test_a_store_whose_tables_somebody_has_changed_is_refused(path: Path, change
         opened(path)
 
 
-def test_a_store_that_is_damaged_is_refused(path: Path) -> None:
+def test_fault_I6_a_store_that_is_damaged_is_refused(path: Path) -> None:
     filled(path, 2000)
     data = bytearray(path.read_bytes())
     for page in range(4, len(data) // 4096, 3):
@@ -116,14 +116,14 @@ def test_a_store_that_is_damaged_is_refused(path: Path) -> None:
         opened(path)
 
 
-def test_a_store_that_was_cut_off_is_refused(path: Path) -> None:
+def test_fault_I6_a_store_that_was_cut_off_is_refused(path: Path) -> None:
     filled(path, 2000)
     path.write_bytes(path.read_bytes()[: 4096 * 5])
     with pytest.raises(StoreCorrupt, match=r"damaged|malformed"):
         opened(path)
 
 
-def test_an_upgrade_that_ends_in_the_middle_has_not_happened(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fault_I13_an_upgrade_that_ends_in_the_middle_has_not_happened(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     filled(path, 3)
     broken = ("CREATE TABLE more (id INTEGER)", "CREATE TABLE more (id INTEGER)")
     monkeypatch.setattr("tocsin.durable._opening.STEPS", (*STEPS, broken))

@@ -110,14 +110,14 @@ async def test_an_attempt_that_had_begun_is_known_to_whoever_opens_it_next(path:
     await store.close()
 
 
-async def test_it_belongs_to_one_run_at_a_time(path: Path) -> None:
+async def test_fault_I12_it_belongs_to_one_run_at_a_time(path: Path) -> None:
     store = await SQLiteStore(path).open()
     with pytest.raises(StoreUnavailable, match="in use, by another process"):
         await SQLiteStore(path, busy_timeout=0.0).open()
     await store.close()
 
 
-async def test_a_full_store_refuses_and_takes_again_once_something_is_settled(path: Path) -> None:
+async def test_fault_I1_a_full_store_refuses_and_takes_again_once_something_is_settled(path: Path) -> None:
     store = await SQLiteStore(path, max_bytes=1 << 20).open()
     answers = await kept(store, *(accept(number) for number in range(1, 12_000)))
     taken = [number for number, answer in enumerate(answers, 1) if answer is None]
@@ -178,7 +178,7 @@ async def test_a_mistake_of_ours_in_opening_is_told(path: Path, monkeypatch: pyt
     await store.close()
 
 
-async def test_an_end_that_cannot_be_written_is_tried_again_and_what_is_new_is_refused(
+async def test_fault_I2_an_end_that_cannot_be_written_is_tried_again_and_what_is_new_is_refused(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = await SQLiteStore(path).open()
