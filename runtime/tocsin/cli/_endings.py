@@ -1,0 +1,163 @@
+"""How one run of the bus has ended, what exit code that makes, and how it is told."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from typing import TypeAlias, assert_never, final
+
+from attrs import frozen
+
+from tocsin import ChildStartError, RestartIntensityExceeded, StopReport
+from tocsin_supervisors._failures import leaves_of
+
+from ._exit_codes import ExitCode
+from ._showing import shown, shown_failure
+
+
+@final
+@frozen
+class Ended:
+    """The bus was stopped. `report` is None if it was told to stop before it had begun."""
+
+    report: StopReport | None
+
+
+@final
+@frozen
+class GaveUp:
+    """The supervision gave up at its root."""
+
+    error: RestartIntensityExceeded
+
+
+@final
+@frozen
+class NotStarted:
+    """An actor did not start, so none runs."""
+
+    error: ChildStartError
+
+
+@final
+@frozen
+class Exited:
+    """A handler raised SystemExit, or KeyboardInterrupt."""
+
+    code: int
+    message: str = ""
+
+
+Ending: TypeAlias = Ended | GaveUp | NotStarted | Exited
+
+
+def ending_of(error: BaseException) -> Ending | None:
+    """Tell which ending *error*, raised by `running()`, is; None for one that is none of ours, such as a cancellation.
+
+    If there are several in it, what the process was told to end with counts most, then why the tree ended.
+    """
+    endings = [ending for leaf in leaves_of(error) if (ending := _ending_of_one(leaf)) is not None]
+    return min(endings, key=_order, default=None)
+
+
+def _ending_of_one(error: BaseException) -> Ending | None:
+    match error:
+        case SystemExit(code=None):
+            return Exited(0)
+        case SystemExit(code=int(code)):
+            return Exited(code)
+        case SystemExit(code=message):  # as the interpreter does: the text is told, the code is 1
+            return Exited(1, shown(message))
+        case KeyboardInterrupt():
+            return Exited(128 + signal.SIGINT)
+        case RestartIntensityExceeded():
+            return GaveUp(error)
+        case ChildStartError():
+            return NotStarted(error)
+        case _:
+            return None
+
+
+def _order(ending: Ending) -> int:
+    return (Exited, GaveUp, NotStarted, Ended).index(type(ending))
+
+
+def exit_code(ending: Ending, cut_short_by: signal.Signals | None) -> int:
+    """Give the exit code of a run that has ended so, after a second signal or without one."""
+    match ending:
+        case Exited(code=code):
+            return code
+        case GaveUp():
+            return ExitCode.GAVE_UP
+        case NotStarted():
+            return ExitCode.NOT_STARTED
+        case Ended(report=report):
+            if report is not None and report.unstopped:
+                return ExitCode.GAVE_UP
+            if cut_short_by is not None:
+                return 128 + cut_short_by
+            is_clean = report is None or not (report.returned or report.unpublished)
+            return ExitCode.IN_ORDER if is_clean else ExitCode.LEFT_OVER
+        case _:
+            assert_never(ending)
+
+
+def summary(ending: Ending) -> str:
+    """Say in one line how it ended: for the service manager, and for the head of the log's block."""
+    match ending:
+        case Exited(code=code, message=message):
+            return f"a handler ended the process with {code}{': ' if message else ''}{message}"
+        case GaveUp(error=error):
+            return f"the supervision gave up: {shown(error.supervisor)} on {shown(error.child)}, {error.exceeded}"
+        case NotStarted(error=error):
+            return f"{shown(error.child)} of {shown(error.supervisor)} did not start"
+        case Ended(report=None):
+            return "stopped before it had begun"
+        case Ended(report=StopReport() as report):
+            left = f", {len(report.returned)} deliveries handed back" if report.returned else ""
+            late = f", {len(report.unpublished)} posted events not published" if report.unpublished else ""
+            stuck = f", {len(report.unstopped)} actors did not let themselves be stopped" if report.unstopped else ""
+            return f"stopped{left}{late}{stuck}"
+        case _:
+            assert_never(ending)
+
+
+def account(ending: Ending) -> str:
+    """Say all there is to say: the summary, and below it the facts, one to a line.
+
+    Of an exception its type, its message without passwords and the line are told; its locals and the event are not.
+    """
+    return "\n".join([summary(ending), *(f"  {name:13} {value}" for name, value in _facts(ending))])
+
+
+def _facts(ending: Ending) -> Iterator[tuple[str, str]]:
+    match ending:
+        case GaveUp(error=error):
+            yield "supervisor", shown(error.supervisor)
+            yield "child", shown(error.child)
+            whose = "supervisor's" if error.of_supervisor else "child's"
+            yield "restarts", f"{error.restarts}, the {whose} limit is {error.limit} ({error.exceeded})"
+            yield "last failure", shown_failure(error.failure)
+            if error.failure is not None:
+                yield from _more_of(error.failure.causes, error.failure.fingerprint)
+            yield "what to do", "repair the cause, allow more restarts, or let the child be parked"
+        case NotStarted(error=error):
+            reason = shown(error) if error.failure is None else shown_failure(error.failure)
+            yield "reason", reason
+            if error.failure is not None:
+                yield from _more_of(error.failure.causes, error.failure.fingerprint)
+        case Ended(report=StopReport(unstopped=unstopped)):
+            for each in unstopped:
+                yield "not stopped", f"{shown(each.child)}, at {shown(each.line)}"
+        case Ended() | Exited():
+            return
+        case _:
+            assert_never(ending)
+
+
+def _more_of(causes: tuple[str, ...], fingerprint: str) -> Iterator[tuple[str, str]]:
+    for cause in causes:
+        yield "caused by", shown(cause)
+    _, at, place = fingerprint.rpartition(" at ")
+    if at:
+        yield "at", shown(place)

@@ -1,0 +1,36 @@
+"""How the process ends, as a number: the one table that the documentation and `--help` are made from."""
+
+from __future__ import annotations
+
+import enum
+
+
+@enum.unique
+class ExitCode(enum.IntEnum):
+    """Those from 64 on are of BSD's sysexits.h, which systemd, postfix and others know by name."""
+
+    IN_ORDER = 0
+    FINDINGS = 1
+    USAGE = 2
+    NOT_STARTED = 69  # EX_UNAVAILABLE
+    GAVE_UP = 70  # EX_SOFTWARE
+    LEFT_OVER = 75  # EX_TEMPFAIL
+    NOT_LOADED = 78  # EX_CONFIG
+
+
+MEANINGS: dict[str, str] = {
+    "0": "ended in order; after SIGTERM or SIGINT: drained, nothing was left",
+    "1": "--check has findings",
+    "2": "the command line or configuration is wrong, or tocsin[cli] missing",
+    "69": "an actor did not start (EX_UNAVAILABLE)",
+    "70": "the supervision gave up, or an actor did not stop (EX_SOFTWARE)",
+    "75": "the time for draining was over: deliveries handed back (EX_TEMPFAIL)",
+    "78": "MODULE:BUS could not be loaded (EX_CONFIG)",
+    "128+n": "cut short by a second SIGINT (130) or SIGTERM (143), or killed",
+    "other": "that of SystemExit, raised by a handler",
+}
+
+
+def table() -> str:
+    """Give the table as lines of text."""
+    return "\n".join(f"{code:>5}  {meaning}" for code, meaning in MEANINGS.items())

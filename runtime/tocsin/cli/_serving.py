@@ -1,0 +1,203 @@
+"""Running one bus to its end: signals in, messages to the service manager out, an exit code at last.
+
+    tasks ─┬─ obey            signals → what they ask for
+           ├─ watch the end   a stop that does not end → the process is ended all the same
+           ├─ inform          while the bus runs or stops: the service manager
+           └─ (in the caller's task) the bus itself
+
+The tasks outlive the bus: its stop is what they serve most.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from signal import Signals
+from typing import TYPE_CHECKING, assert_never, final
+
+import anyio
+from attrs import define, field
+
+from tocsin import BusNotRunning, EventBus
+
+from . import _notifications as notifications
+from ._endings import Ended, Ending, account, ending_of, exit_code, summary
+from ._exit_codes import ExitCode
+from ._herald import Herald
+from ._log import OURS, set_level
+from ._notify_socket import NotifySocket
+from ._options import RunOptions, changes, taken_over
+from ._showing import shown
+from ._signals import LISTENED_TO, CutShort, Drain, EndAtOnce, ReadAgain, SignalDesk
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+    from ._process import Process
+
+logger = logging.getLogger(OURS)
+
+LOOK_EVERY = 1.0  # seconds
+# Seconds beyond the deadline for a stop: a tree cuts at its deadline what is left, then waits a while for that to end.
+PATIENCE = 5.0
+
+
+class Unreadable(Exception):
+    """The configuration cannot be read again. Its text says why."""
+
+
+async def serve(daemon: Daemon) -> int:
+    """Run *daemon* under the signals of this process, and give the exit code."""
+    with anyio.open_signal_receiver(*LISTENED_TO) as signals:
+        return await daemon.run(signals)
+
+
+@final
+@define
+class Daemon:
+    """One run of a bus as a process. *read* gives the options anew, or raises Unreadable."""
+
+    bus: EventBus
+    options: RunOptions
+    read: Callable[[], RunOptions]
+    process: Process
+    socket: NotifySocket = field(factory=lambda: NotifySocket(None))
+    herald: Herald = field(factory=Herald)
+    _desk: SignalDesk = field(factory=SignalDesk, init=False)
+    _whole: anyio.CancelScope = field(init=False)  # around the bus and what it stands on
+    _has_announced_end: bool = field(default=False, init=False)
+
+    async def run(self, signals: AsyncIterator[Signals]) -> int:
+        """Run the bus until it has ended; see the module."""
+        self._whole = anyio.CancelScope()
+        ending: Ending = Ended(None)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._obey, signals)
+            tasks.start_soon(self._watch_the_end)
+            ending = await self._run_bus(tasks)
+            tasks.cancel_scope.cancel()
+        code = exit_code(ending, self._desk.second)
+        self._announce_end(summary(ending))
+        self.socket.tell(notifications.status(summary(ending)))
+        level = logging.CRITICAL if code == ExitCode.GAVE_UP or not isinstance(ending, Ended) else logging.WARNING
+        logger.log(logging.INFO if code == ExitCode.IN_ORDER else level, "%s", account(ending))
+        return code
+
+    async def _run_bus(self, tasks: TaskGroup) -> Ending:
+        with self._whole:
+            try:
+                async with self._with_neighbours(tasks):
+                    return Ended(await self.bus.wait_stopped())
+            except BaseException as error:  # raised again unless it is one of the ends that a run may have
+                ending = ending_of(error)
+                if ending is None:
+                    raise
+                return ending
+        return Ended(None)
+
+    @asynccontextmanager
+    async def _with_neighbours(self, tasks: TaskGroup) -> AsyncGenerator[None]:
+        """Run the bus, and what belongs to it: the one place to add to.
+
+        What the bus stands on is entered before it, and left after it. What looks at it is a task that is started once
+        it is up, and cancelled when it has ended.
+        """
+        limits = self.options
+        async with self.bus.running(drain_timeout=limits.drain_timeout, shutdown_deadline=limits.shutdown_deadline):
+            logger.info("bus %s runs, %d actors", shown(self.bus.name), len(self.bus.subscriptions))
+            self._tell_ready()
+            if self.socket.is_used:
+                tasks.start_soon(self._inform)
+            yield
+
+    # ── signals ──
+
+    async def _obey(self, signals: AsyncIterator[Signals]) -> None:
+        async for number in signals:
+            request = self._desk.see(number, terminal_is_gone=self.process.terminal_is_gone())
+            match request:
+                case Drain():
+                    seconds = self.options.drain_timeout
+                    logger.info("%s: draining, %g s at most; once more to stop at once", number.name, seconds)
+                    self._stop(seconds, f"{number.name}: draining")
+                case CutShort():
+                    logger.warning("%s: stopping without finishing; once more to end in no order", number.name)
+                    self.process.let_signals_kill()
+                    self._stop(0.0, f"{number.name}: stopping")
+                case EndAtOnce():
+                    self.process.end_by(number)
+                case ReadAgain():
+                    self._read_again()
+                case _:
+                    assert_never(request)
+
+    def _stop(self, drain_timeout: float, why: str) -> None:
+        self._announce_end(why)
+        try:
+            self.bus.request_stop(drain_timeout=drain_timeout)
+        except BusNotRunning:  # what it stands on is still being opened
+            self._whole.cancel()
+
+    def _read_again(self) -> None:
+        """Take over what may change, and tell of it. Whatever is wrong with the file, the bus runs on."""
+        is_up = self.bus.statistics().phase == "running"
+        if is_up:
+            self.socket.tell(notifications.reloading(time.monotonic()))
+        try:
+            read = self.read()
+        except Unreadable as error:
+            logger.error("SIGHUP: the configuration stays as it was: %s", shown(error, 1000))
+        else:
+            told = "; ".join(map(str, changes(self.options, read))) or "nothing has changed"
+            self.options = taken_over(self.options, read)
+            set_level(self.options.log_level)
+            logger.info("SIGHUP: %s", shown(told, 1000))
+        if is_up:
+            self._tell_ready()
+
+    # ── the service manager ──
+
+    def _tell_ready(self) -> None:
+        statistics = self.bus.statistics()
+        if statistics.phase == "running":  # it may have been told to stop while it started
+            self.socket.tell(self.herald.ready(anyio.current_time(), statistics))
+
+    def _announce_end(self, why: str) -> None:
+        if not self._has_announced_end:
+            self._has_announced_end = True
+            limit = self.options.drain_timeout + self.options.shutdown_deadline + PATIENCE
+            self.socket.tell(self.herald.stopping(anyio.current_time(), limit, why))
+
+    async def _inform(self) -> None:
+        trouble: str | None = None
+        while True:
+            now, statistics = anyio.current_time(), self.bus.statistics()
+            if statistics.phase in ("draining", "stopping"):
+                self._announce_end(statistics.phase)
+            for message in self.herald.due(now, statistics):
+                self.socket.tell(message)
+            if self.herald.trouble not in (None, trouble):
+                logger.critical("the watchdog is not petted any more: %s", self.herald.trouble)
+            trouble = self.herald.trouble
+            await anyio.sleep(min(LOOK_EVERY, max(0.0, self.herald.next_due() - now)))
+
+    # ── a stop that does not end ──
+
+    async def _watch_the_end(self) -> None:
+        """End the process when the tree has had its time: what shields itself, or is in a thread, nobody can end."""
+        since: float | None = None
+        while True:
+            await anyio.sleep(LOOK_EVERY)
+            now, tree = anyio.current_time(), self.bus.statistics().tree
+            if tree is None or tree.state in ("starting", "running"):
+                continue
+            since = now if since is None else since
+            report = self.bus.stop_report
+            is_late = now - since > self.options.shutdown_deadline + PATIENCE
+            if is_late or (report is not None and report.unstopped):
+                logger.critical("what does not stop is left behind, and the process ends\n%s", account(Ended(report)))
+                self.socket.tell(notifications.status("ends although not everything has stopped"))
+                self.process.abandon(ExitCode.GAVE_UP)
+                return
