@@ -35,15 +35,35 @@ def modules_after(package: str) -> set[str]:
     return set(say_after(MODULES_AFTER.format(package=package)).split())
 
 
-OPTIONAL = {"trio", "rich", "pytest", "hypothesis", "_pytest", "starlette", "httpx2", "anycorn", "prometheus_client"}
+OPTIONAL = {
+    "trio",
+    "rich",
+    "pytest",
+    "hypothesis",
+    "_pytest",
+    "starlette",
+    "httpx2",
+    "anycorn",
+    "prometheus_client",
+    "cyclopts",
+    "watchfiles",
+    "msgspec",
+    "pydantic",
+    "sqlite3",
+}
+PARTS = {"tocsin.cli", "tocsin.codecs", "tocsin.durable", "tocsin.web"}
 
 
 def test_importing_tocsin_brings_in_no_optional_library() -> None:
-    assert modules_after("tocsin") & (OPTIONAL | {"tocsin.web"}) == set()
+    assert modules_after("tocsin") & (OPTIONAL | PARTS) == set()
 
 
 def test_importing_the_web_part_brings_in_no_optional_library() -> None:
     assert modules_after("tocsin.web") & OPTIONAL == set()
+
+
+def test_importing_the_codecs_brings_in_no_optional_library() -> None:
+    assert modules_after("tocsin.codecs") & OPTIONAL == set()
 
 
 def test_importing_the_supervisors_does_not_import_the_runtime() -> None:

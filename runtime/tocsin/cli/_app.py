@@ -51,7 +51,7 @@ def options_in(tokens: Sequence[str]) -> RunOptions:
 
 
 def _app(tokens: Sequence[str], *, may_watch: bool) -> App:
-    app = App(name="tocsin", help=HELP, version=_version, help_format="plaintext")
+    app = App(name="tocsin", help=HELP, version=_version, help_format="plaintext", suppress_keyboard_interrupt=False)
     app.config = (StrictEnvironment(PREFIX), file_for(app))  # the first one that has a value wins
 
     @app.command(help=HELP_RUN, help_epilogue=f"Exit codes:\n{table()}")

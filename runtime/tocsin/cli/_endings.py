@@ -111,15 +111,19 @@ def summary(ending: Ending) -> str:
             return f"the supervision gave up: {shown(error.supervisor)} on {shown(error.child)}, {error.exceeded}"
         case NotStarted(error=error):
             return f"{shown(error.child)} of {shown(error.supervisor)} did not start"
-        case Ended(report=None):
-            return "stopped before it had begun"
-        case Ended(report=StopReport() as report):
-            left = f", {len(report.returned)} deliveries handed back" if report.returned else ""
-            late = f", {len(report.unpublished)} posted events not published" if report.unpublished else ""
-            stuck = f", {len(report.unstopped)} actors did not let themselves be stopped" if report.unstopped else ""
-            return f"stopped{left}{late}{stuck}"
+        case Ended(report=report):
+            return "stopped before it had begun" if report is None else _summary_of_stop(report)
         case _:
             assert_never(ending)
+
+
+def _summary_of_stop(report: StopReport) -> str:
+    counts = {
+        "deliveries handed back": len(report.returned),
+        "posted events not published": len(report.unpublished),
+        "actors did not stop": len(report.unstopped),
+    }
+    return ", ".join(["stopped", *(f"{count} {what}" for what, count in counts.items() if count)])
 
 
 def account(ending: Ending) -> str:

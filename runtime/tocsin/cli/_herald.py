@@ -11,7 +11,7 @@ from . import _notifications as notifications
 from ._vigil import Vigil
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tocsin import BusStatistics
 
@@ -23,12 +23,13 @@ EXTENSION = 10.0  # seconds that are asked for each time: several looks may be l
 @final
 @define
 class Herald:
-    """What one run tells its service manager. *watchdog*: how often that is petted, None for never."""
+    """What one run tells its service manager. *watchdog*: how often that is petted, None for never; *look* says of a
+    snapshot why it is not to be."""
 
     watchdog: float | None = None
+    look: Callable[[BusStatistics], str | None] = field(factory=lambda: Vigil().look)
     trouble: str | None = field(default=None, init=False)
     """Why the watchdog is not petted."""
-    _vigil: Vigil = field(factory=Vigil, init=False)
     _next_pet: float = field(default=-math.inf, init=False)
     _next_status: float = field(default=-math.inf, init=False)
     _stops_by: float | None = field(default=None, init=False)  # until then it may be asked for more time
@@ -37,6 +38,7 @@ class Herald:
 
     def ready(self, now: float, statistics: BusStatistics) -> str:
         """It runs, or has read its configuration again."""
+        self._next_status = now + STATUS_EVERY
         return notifications.ready(self._state(now, statistics))
 
     def stopping(self, now: float, limit: float, why: str) -> str:
@@ -49,7 +51,7 @@ class Herald:
         """Give what is to be told now, and take it as told."""
         if self.watchdog is not None and now >= self._next_pet:
             self._next_pet = now + self.watchdog
-            self.trouble = self._vigil.look(statistics)
+            self.trouble = self.look(statistics)
             if self.trouble is None:
                 yield notifications.WATCHDOG
         if now >= self._next_status:

@@ -6,12 +6,25 @@ import logging
 import os
 import socket
 from collections.abc import Mapping
-from typing import final
+from typing import Protocol, final
 
 from ._notifications import address_of
 from ._showing import shown
 
 logger = logging.getLogger("tocsin.cli")
+
+
+class ServiceManager(Protocol):
+    """Whoever has started the daemon and wants to know how it is."""
+
+    @property
+    def is_there(self) -> bool:
+        """True if there is one to be told."""
+        ...
+
+    def tell(self, message: str) -> None:
+        """Tell *message*; neither wait nor raise."""
+        ...
 
 
 @final
@@ -28,8 +41,8 @@ class NotifySocket:
         return cls(address_of(environment))
 
     @property
-    def is_used(self) -> bool:
-        """True if there is a service manager to be told."""
+    def is_there(self) -> bool:
+        """See `ServiceManager`."""
         return self._address is not None
 
     def tell(self, message: str) -> None:

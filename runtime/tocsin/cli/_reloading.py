@@ -23,6 +23,7 @@ from ._showing import shown
 from ._signals import LISTENED_TO
 
 logger = logging.getLogger(OURS)
+logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it counts the changes that we name
 
 # Files that a daemon is made of. Databases, logs and caches change while it runs, and would have it start for ever.
 FILES: Final = PythonFilter(extra_extensions=(".toml",))
@@ -84,6 +85,7 @@ class Reloader:
     _is_ending: bool = field(default=False, init=False)
     _news: anyio.Event = field(factory=anyio.Event, init=False)  # a file has changed, or the end was asked for
     _has_changed: bool = field(default=False, init=False)
+    _is_over: anyio.Event = field(factory=anyio.Event, init=False)
 
     async def run(self, signals: AsyncIterator[signal.Signals]) -> int:
         """Run until the end, and give the exit code of the last child."""
@@ -92,6 +94,7 @@ class Reloader:
             tasks.start_soon(self._hand_on, signals)
             tasks.start_soon(self._watch)
             code = await self._run_children()
+            self._is_over.set()  # a cancellation alone would wait for the watching thread, 5 s
             tasks.cancel_scope.cancel()
         return code
 
@@ -118,6 +121,8 @@ class Reloader:
             self.command, stdin=None, stdout=None, stderr=None, start_new_session=True
         ) as child:
             self._child = child
+            if self._is_ending:  # asked for while the child was being made
+                child.terminate()
             returncode = 0
             try:
                 async with anyio.create_task_group() as tasks:
@@ -145,7 +150,7 @@ class Reloader:
                     self._child.send_signal(number)
 
     async def _watch(self) -> None:
-        async for files in awatch(*self.folders, watch_filter=FILES, debounce=DEBOUNCE):
+        async for files in awatch(*self.folders, watch_filter=FILES, debounce=DEBOUNCE, stop_event=self._is_over):
             names = sorted({Path(name).name for _, name in files})
             logger.info("changed: %s", shown(", ".join(names)))
             self._has_changed = True

@@ -27,7 +27,6 @@ from ._endings import Ended, Ending, account, ending_of, exit_code, summary
 from ._exit_codes import ExitCode
 from ._herald import Herald
 from ._log import OURS, set_level
-from ._notify_socket import NotifySocket
 from ._options import RunOptions, changes, taken_over
 from ._showing import shown
 from ._signals import LISTENED_TO, CutShort, Drain, EndAtOnce, ReadAgain, SignalDesk
@@ -35,6 +34,7 @@ from ._signals import LISTENED_TO, CutShort, Drain, EndAtOnce, ReadAgain, Signal
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
+    from ._notify_socket import ServiceManager
     from ._process import Process
 
 logger = logging.getLogger(OURS)
@@ -63,7 +63,7 @@ class Daemon:
     options: RunOptions
     read: Callable[[], RunOptions]
     process: Process
-    socket: NotifySocket = field(factory=lambda: NotifySocket(None))
+    manager: ServiceManager
     herald: Herald = field(factory=Herald)
     _desk: SignalDesk = field(factory=SignalDesk, init=False)
     _whole: anyio.CancelScope = field(init=False)  # around the bus and what it stands on
@@ -80,7 +80,7 @@ class Daemon:
             tasks.cancel_scope.cancel()
         code = exit_code(ending, self._desk.second)
         self._announce_end(summary(ending))
-        self.socket.tell(notifications.status(summary(ending)))
+        self.manager.tell(notifications.status(summary(ending)))
         level = logging.CRITICAL if code == ExitCode.GAVE_UP or not isinstance(ending, Ended) else logging.WARNING
         logger.log(logging.INFO if code == ExitCode.IN_ORDER else level, "%s", account(ending))
         return code
@@ -108,7 +108,7 @@ class Daemon:
         async with self.bus.running(drain_timeout=limits.drain_timeout, shutdown_deadline=limits.shutdown_deadline):
             logger.info("bus %s runs, %d actors", shown(self.bus.name), len(self.bus.subscriptions))
             self._tell_ready()
-            if self.socket.is_used:
+            if self.manager.is_there:
                 tasks.start_soon(self._inform)
             yield
 
@@ -144,7 +144,7 @@ class Daemon:
         """Take over what may change, and tell of it. Whatever is wrong with the file, the bus runs on."""
         is_up = self.bus.statistics().phase == "running"
         if is_up:
-            self.socket.tell(notifications.reloading(time.monotonic()))
+            self.manager.tell(notifications.reloading(time.monotonic()))
         try:
             read = self.read()
         except Unreadable as error:
@@ -162,13 +162,13 @@ class Daemon:
     def _tell_ready(self) -> None:
         statistics = self.bus.statistics()
         if statistics.phase == "running":  # it may have been told to stop while it started
-            self.socket.tell(self.herald.ready(anyio.current_time(), statistics))
+            self.manager.tell(self.herald.ready(anyio.current_time(), statistics))
 
     def _announce_end(self, why: str) -> None:
         if not self._has_announced_end:
             self._has_announced_end = True
             limit = self.options.drain_timeout + self.options.shutdown_deadline + PATIENCE
-            self.socket.tell(self.herald.stopping(anyio.current_time(), limit, why))
+            self.manager.tell(self.herald.stopping(anyio.current_time(), limit, why))
 
     async def _inform(self) -> None:
         trouble: str | None = None
@@ -177,7 +177,7 @@ class Daemon:
             if statistics.phase in ("draining", "stopping"):
                 self._announce_end(statistics.phase)
             for message in self.herald.due(now, statistics):
-                self.socket.tell(message)
+                self.manager.tell(message)
             if self.herald.trouble not in (None, trouble):
                 logger.critical("the watchdog is not petted any more: %s", self.herald.trouble)
             trouble = self.herald.trouble
@@ -198,6 +198,6 @@ class Daemon:
             is_late = now - since > self.options.shutdown_deadline + PATIENCE
             if is_late or (report is not None and report.unstopped):
                 logger.critical("what does not stop is left behind, and the process ends\n%s", account(Ended(report)))
-                self.socket.tell(notifications.status("ends although not everything has stopped"))
+                self.manager.tell(notifications.status("ends although not everything has stopped"))
                 self.process.abandon(ExitCode.GAVE_UP)
                 return
