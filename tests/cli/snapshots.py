@@ -17,8 +17,9 @@ def tree(state: str) -> TreeNode:
 
 def actor(name: str = "confirm", **values: Any) -> SubscriptionStatistics:
     """An actor that is up, and of which everything else is 0."""
-    numbers = {field.name: 0 for field in attrs.fields(SubscriptionStatistics)}
-    return SubscriptionStatistics(**{**numbers, "name": name, "state": "running", "oldest_age": 0.0, **values})
+    fields: dict[str, Any] = {field.name: 0 for field in attrs.fields(SubscriptionStatistics)}
+    fields.update(values, name=name, state=values.get("state", "running"))
+    return SubscriptionStatistics(**fields)
 
 
 def snapshot(

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from cyclopts import CycloptsError
 
-from tocsin.cli import forget_current_directory, main
 from tocsin.cli import _app as app_module
+from tocsin.cli import forget_current_directory, main
 from tocsin.cli._app import options_in
 from tocsin.cli._commands import run_bus
 from tocsin.cli._exit_codes import ExitCode
@@ -161,7 +161,9 @@ def test_a_refusal_cannot_reach_the_terminal(toml: Callable[[str], str], capsys:
 def test_without_trio_its_backend_is_refused_with_what_to_install(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    def finds_nothing(name: str) -> None: ...
+
+    monkeypatch.setattr(importlib.util, "find_spec", finds_nothing)
     assert main(["run", "shop:bus", "--backend", "trio"]) == ExitCode.USAGE
     assert "pip install 'tocsin[trio]'" in capsys.readouterr().err
 

@@ -65,8 +65,8 @@ class Stage:
     async def hears(self, word: str, times: int = 1) -> None:
         """Wait until the children have told *word* so many times."""
         with anyio.fail_after(60):
-            while not self.told.exists() or self.told.read_text().split().count(word) < times:
-                await anyio.sleep(0.02)
+            while not self.told.exists() or self.told.read_text().split().count(word) < times:  # noqa: ASYNC110  # by a file
+                await anyio.sleep(0.02)  # another process tells it, by a file
 
     async def change_until(self, times: int) -> None:
         """Change a file until a child has started so many times: nobody says when the watching has begun."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from signal import SIGHUP, SIGINT, SIGTERM, Signals
 
 import anyio
@@ -80,13 +80,14 @@ async def running(
     read: Callable[[], RunOptions] = RunOptions,
     herald: Herald | None = None,
     manager: RecordedManager | None = None,
+    ground: AbstractAsyncContextManager[None] | None = None,
     hung_up: bool = False,
 ) -> AsyncGenerator[Stage]:
     """Run a daemon around *bus* beside the block, and wait for its end after it."""
     sender: MemoryObjectSendStream[Signals]
     sender, receiver = anyio.create_memory_object_stream[Signals](10)
     process, manager = RecordedProcess(hung_up=hung_up), manager or RecordedManager()
-    daemon = Daemon(bus, options or RunOptions(), read, process, manager, herald or Herald())
+    daemon = Daemon(bus, options or RunOptions(), read, process, manager, herald or Herald(), ground or nullcontext())
     stage = Stage(daemon, sender.send_nowait, process, manager)
 
     async def run() -> None:
@@ -173,6 +174,40 @@ async def test_a_signal_while_it_starts_ends_the_start_in_order_and_nobody_hears
         stage.send(SIGTERM)
     assert stage.code == ExitCode.IN_ORDER
     assert "READY=1" not in stage.manager.words()
+
+
+async def test_a_signal_before_the_bus_has_begun_ends_what_it_was_to_stand_on(make_bus: MakeBus) -> None:
+    left: list[float] = []
+
+    @asynccontextmanager
+    async def ground() -> AsyncGenerator[None]:
+        try:
+            await anyio.sleep(60.0)
+            yield
+        finally:
+            left.append(anyio.current_time())
+
+    before = anyio.current_time()
+    async with running(make_bus("shop"), ground=ground()) as stage:
+        stage.send(SIGTERM)
+    assert left[0] - before < 1.0
+    assert stage.code == ExitCode.IN_ORDER
+    assert stage.manager.told[-1] == "STATUS=stopped before it had begun"
+
+
+async def test_what_the_bus_stands_on_is_there_as_long_as_the_bus(make_bus: MakeBus) -> None:
+    phases: list[str] = []
+    bus = make_bus("shop")
+
+    @asynccontextmanager
+    async def ground() -> AsyncGenerator[None]:
+        phases.append(bus.statistics().phase)
+        yield
+        phases.append(bus.statistics().phase)
+
+    async with running(bus, ground=ground()) as stage:
+        stage.send(SIGTERM)
+    assert phases == ["new", "stopped"]
 
 
 async def test_a_hang_up_of_its_terminal_drains(make_bus: MakeBus) -> None:

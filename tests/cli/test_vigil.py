@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,8 @@ def test_an_actor_that_takes_nothing_in_several_looks_does_not_live() -> None:
 
 @pytest.mark.parametrize("what", ["handled", "retried", "dead_lettered", "dropped", "returned", "incarnation"])
 def test_whoever_moves_anything_lives(what: str) -> None:
-    assert looks(*(snapshot(actor(depth=1, **{what: number})) for number in range(9))) == [None] * 9
+    moves: list[dict[str, Any]] = [{"depth": 1, what: number} for number in range(9)]
+    assert looks(*(snapshot(actor(**values)) for values in moves)) == [None] * 9
 
 
 @pytest.mark.parametrize(
@@ -50,7 +52,7 @@ def test_whoever_moves_anything_lives(what: str) -> None:
         {"depth": 1, "state": "parked"},
     ],
 )
-def test_whoever_has_a_reason_not_to_take_anything_lives(values: dict[str, object]) -> None:
+def test_whoever_has_a_reason_not_to_take_anything_lives(values: dict[str, Any]) -> None:
     assert looks(*[snapshot(actor(**values))] * 9) == [None] * 9
 
 

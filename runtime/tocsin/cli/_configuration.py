@@ -25,13 +25,11 @@ class StrictEnvironment(Env):
 
     def __call__(self, app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
         """See the class; called by cyclopts, once for each command line."""
-        if not commands:
-            return
         prefix = self._prefix(commands)
         known = {self._convert_argument(commands, each) for each in arguments}
         unknown = sorted(name for name in os.environ if name.startswith(prefix) and name not in known)
         if unknown:
-            raise CycloptsError(msg=f"Unknown variable: {', '.join(unknown)}. `tocsin {commands[0]} --help` has those.")
+            raise CycloptsError(msg=f"Unknown variable: {', '.join(unknown)}. --help has those there are.")
         super().__call__(app, commands, arguments)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from signal import Signals
 from typing import TYPE_CHECKING, assert_never, final
 
@@ -65,8 +65,10 @@ class Daemon:
     process: Process
     manager: ServiceManager
     herald: Herald = field(factory=Herald)
+    ground: AbstractAsyncContextManager[object] = field(factory=nullcontext)
+    """What the bus stands on: entered before it starts, left after it has ended."""
     _desk: SignalDesk = field(factory=SignalDesk, init=False)
-    _whole: anyio.CancelScope = field(init=False)  # around the bus and what it stands on
+    _whole: anyio.CancelScope = field(init=False)  # around the bus and its ground
     _has_announced_end: bool = field(default=False, init=False)
 
     async def run(self, signals: AsyncIterator[Signals]) -> int:
@@ -101,11 +103,13 @@ class Daemon:
     async def _with_neighbours(self, tasks: TaskGroup) -> AsyncGenerator[None]:
         """Run the bus, and what belongs to it: the one place to add to.
 
-        What the bus stands on is entered before it, and left after it. What looks at it is a task that is started once
-        it is up, and cancelled when it has ended.
+        What looks at the bus is a task that is started once it is up, and cancelled when it has ended.
         """
-        limits = self.options
-        async with self.bus.running(drain_timeout=limits.drain_timeout, shutdown_deadline=limits.shutdown_deadline):
+        drain_timeout, shutdown_deadline = self.options.drain_timeout, self.options.shutdown_deadline
+        async with (
+            self.ground,
+            self.bus.running(drain_timeout=drain_timeout, shutdown_deadline=shutdown_deadline),
+        ):
             logger.info("bus %s runs, %d actors", shown(self.bus.name), len(self.bus.subscriptions))
             self._tell_ready()
             if self.manager.is_there:
@@ -137,7 +141,7 @@ class Daemon:
         self._announce_end(why)
         try:
             self.bus.request_stop(drain_timeout=drain_timeout)
-        except BusNotRunning:  # what it stands on is still being opened
+        except BusNotRunning:  # its ground is still being entered
             self._whole.cancel()
 
     def _read_again(self) -> None:
