@@ -245,12 +245,16 @@ def test_a_bus_is_run_to_its_end(
     assert caplog.messages[-1] == "stopped"
 
 
-def test_likely_mistakes_are_logged_before_the_bus_runs(
+def test_likely_mistakes_are_logged_before_the_bus_runs_and_what_is_worth_knowing_is_not(
     write_module: WriteModule, caplog: pytest.LogCaptureFixture
 ) -> None:
-    folder = write_module("written_warned", STOPS_BY_ITSELF.replace('"work"', '"work", grace_period=60.0'))
+    # A limit of its own that the supervisor's can never be below is a note.
+    limits = "grace_period=60.0, intensity=RestartIntensity(2, 60.0)"
+    code = STOPS_BY_ITSELF.replace('"work"', f'"work", {limits}').replace("EventBus, ", "EventBus, RestartIntensity, ")
+    folder = write_module("written_warned", code.replace('"shop"', '"shop", intensity=RestartIntensity(2, 60.0)'))
     assert main(["run", "written_warned:bus", "--app-dir", str(folder)]) == ExitCode.IN_ORDER
-    assert caplog.messages[0].startswith("warning: shop: child 'work' may take longer to stop")
+    assert caplog.messages[0].startswith("shop: child 'work' may take longer to stop")
+    assert caplog.messages[1:] == ["bus shop runs, 1 actors", "stopped"]
 
 
 def test_a_bus_that_cannot_be_loaded_has_its_own_exit_code(

@@ -22,6 +22,7 @@ WriteModule = Callable[[str, str], Path]
 BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 pytestmark = [pytest.mark.real_time, pytest.mark.slow]
 PATIENCE = 60.0  # seconds, for machines on which everything is slow
+A_MOMENT = 0.3  # seconds; two signals that come together are one
 
 SHOP = """
     import logging, os, time, anyio
@@ -127,6 +128,15 @@ def test_one_signal_drains_and_the_exit_code_is_0(
 
 
 @BACKENDS
+def test_a_signal_that_is_sent_twice_at_once_drains(start: Callable[..., Child], backend: str) -> None:
+    child = start("--backend", backend, COUNT="20", SECONDS="0.02")
+    child.reads_until("runs")
+    child.process.send_signal(signal.SIGTERM)
+    child.process.send_signal(signal.SIGTERM)
+    assert child.ends() == 0
+
+
+@BACKENDS
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_second_signal_cuts_the_drain_short(
     start: Callable[..., Child], backend: str, number: signal.Signals, code: int
@@ -135,6 +145,7 @@ def test_a_second_signal_cuts_the_drain_short(
     child.reads_until("runs")
     child.process.send_signal(number)
     child.reads_until("draining")
+    time.sleep(A_MOMENT)
     child.process.send_signal(number)
     assert child.ends() == code
     assert "deliveries handed back" in child.log[-1]
@@ -146,8 +157,10 @@ def test_a_third_signal_ends_it_as_it_would_end_any_process(start: Callable[...,
     child.reads_until("runs")
     child.process.send_signal(signal.SIGINT)
     child.reads_until("draining")
+    time.sleep(A_MOMENT)
     child.process.send_signal(signal.SIGINT)
     child.reads_until("stopping")
+    time.sleep(A_MOMENT)
     child.process.send_signal(signal.SIGINT)
     assert child.ends() == -signal.SIGINT  # which a shell shows as 130
 

@@ -135,6 +135,14 @@ async def test_a_drain_that_takes_too_long_is_cut_and_the_exit_code_says_what_is
     assert (stage.code, bus.ledger().returned) == (ExitCode.LEFT_OVER, 2)
 
 
+async def test_a_signal_that_comes_twice_at_once_drains(make_bus: MakeBus) -> None:
+    async with running(busy_bus(make_bus, seconds=2.0)) as stage:
+        stage.send(SIGTERM)
+        stage.send(SIGTERM)
+    assert stage.code == ExitCode.IN_ORDER
+    assert stage.process.done == []
+
+
 @pytest.mark.parametrize(("number", "code"), [(SIGTERM, 143), (SIGINT, 130)])
 async def test_a_second_signal_cuts_the_drain_short_and_lets_a_third_one_kill(
     make_bus: MakeBus, number: Signals, code: int
@@ -149,10 +157,11 @@ async def test_a_second_signal_cuts_the_drain_short_and_lets_a_third_one_kill(
     assert stage.process.done == ["let signals kill"]
 
 
-async def test_a_third_signal_that_was_on_its_way_already_ends_the_process(make_bus: MakeBus) -> None:
+async def test_a_third_signal_ends_the_process(make_bus: MakeBus) -> None:
     async with running(busy_bus(make_bus, seconds=4.0)) as stage:
         for number in (SIGTERM, SIGINT, SIGTERM):
             stage.send(number)
+            await anyio.sleep(0.2)
     assert stage.process.done == ["let signals kill", "end by SIGTERM"]
 
 

@@ -70,7 +70,6 @@ def _check(bus: EventBus, options: RunOptions) -> int:
 
 
 def _serve(bus: EventBus, options: RunOptions, tokens: Sequence[str]) -> int:
-    from ._check import lines_of
     from ._herald import Herald
     from ._notifications import watchdog_interval
     from ._notify_socket import NotifySocket
@@ -78,9 +77,9 @@ def _serve(bus: EventBus, options: RunOptions, tokens: Sequence[str]) -> int:
     from ._serving import Daemon, serve
 
     log_to_stderr(options.log_level)
-    findings = bus.explain(shutdown_deadline=options.shutdown_deadline)
-    for line in lines_of(each for each in findings if each.severity == "warning"):
-        logger.warning("%s", line)
+    for finding in bus.explain(shutdown_deadline=options.shutdown_deadline):
+        if finding.severity == "warning":
+            logger.warning("%s [%s]", shown(finding, 2000), finding.rule)
     daemon = Daemon(
         bus,
         options,

@@ -29,7 +29,7 @@ from ._herald import Herald
 from ._log import OURS, set_level
 from ._options import RunOptions, changes, taken_over
 from ._showing import shown
-from ._signals import LISTENED_TO, CutShort, Drain, EndAtOnce, ReadAgain, SignalDesk
+from ._signals import LISTENED_TO, TOGETHER, CutShort, Drain, EndAtOnce, Ignore, ReadAgain, SignalDesk
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
@@ -76,7 +76,7 @@ class Daemon:
         self._whole = anyio.CancelScope()
         ending: Ending = Ended(None)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._obey, signals)
+            tasks.start_soon(self._obey, signals, tasks)
             tasks.start_soon(self._watch_the_end)
             ending = await self._run_bus(tasks)
             tasks.cancel_scope.cancel()
@@ -118,9 +118,10 @@ class Daemon:
 
     # ── signals ──
 
-    async def _obey(self, signals: AsyncIterator[Signals]) -> None:
+    async def _obey(self, signals: AsyncIterator[Signals], tasks: TaskGroup) -> None:
         async for number in signals:
-            request = self._desk.see(number, terminal_is_gone=self.process.terminal_is_gone())
+            terminal_is_gone = self.process.terminal_is_gone()
+            request = self._desk.see(number, anyio.current_time(), terminal_is_gone=terminal_is_gone)
             match request:
                 case Drain():
                     seconds = self.options.drain_timeout
@@ -128,14 +129,20 @@ class Daemon:
                     self._stop(seconds, f"{number.name}: draining")
                 case CutShort():
                     logger.warning("%s: stopping without finishing; once more to end in no order", number.name)
-                    self.process.let_signals_kill()
+                    tasks.start_soon(self._let_the_next_one_kill)
                     self._stop(0.0, f"{number.name}: stopping")
                 case EndAtOnce():
                     self.process.end_by(number)
                 case ReadAgain():
                     self._read_again()
+                case Ignore():
+                    pass
                 case _:
                     assert_never(request)
+
+    async def _let_the_next_one_kill(self) -> None:
+        await anyio.sleep(TOGETHER)  # the same one may come once more
+        self.process.let_signals_kill()
 
     def _stop(self, drain_timeout: float, why: str) -> None:
         self._announce_end(why)

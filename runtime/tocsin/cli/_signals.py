@@ -5,17 +5,21 @@ Rules:
 * SIGTERM and SIGINT ask for the end. The first one drains. The next one that is *seen*, after the first one was, cuts
   the drain short: two that come at once may reach a process as one. Another one ends the process as it would one that
   listens to none.
+* Two within `TOGETHER` are one. GNU timeout(1) sends each signal twice, to its child and to their group, and a wrapper
+  may hand on what the terminal has sent already; no person is so quick.
 * SIGHUP reads the configuration again, as it does for any daemon. But if the terminal that the process was started in
   is gone, SIGHUP is what says so, and asks for the end: nobody is there to ask for it otherwise.
 """
 
 from __future__ import annotations
 
+import math
 import signal
 from typing import TypeAlias, final
 
 from attrs import define, field, frozen
 
+TOGETHER = 0.1  # seconds
 LISTENED_TO = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -49,7 +53,13 @@ class ReadAgain:
     """Read the configuration again."""
 
 
-Request: TypeAlias = Drain | CutShort | EndAtOnce | ReadAgain
+@final
+@frozen
+class Ignore:
+    """It is the same one as before, sent twice."""
+
+
+Request: TypeAlias = Drain | CutShort | EndAtOnce | ReadAgain | Ignore
 
 
 @final
@@ -60,11 +70,15 @@ class SignalDesk:
     first: signal.Signals | None = field(default=None, init=False)
     second: signal.Signals | None = field(default=None, init=False)
     """The one that cut the drain short."""
+    _seen: float = field(default=-math.inf, init=False)  # when the last one that asks for the end was
 
-    def see(self, number: signal.Signals, *, terminal_is_gone: bool = False) -> Request:
-        """Say what *number* asks for now."""
+    def see(self, number: signal.Signals, now: float, *, terminal_is_gone: bool = False) -> Request:
+        """Say what *number* asks for, *now* in seconds."""
         if number is signal.SIGHUP and not terminal_is_gone:
             return ReadAgain()
+        if now - self._seen < TOGETHER:
+            return Ignore()
+        self._seen = now
         if self.first is None:
             self.first = number
             return Drain(number)
