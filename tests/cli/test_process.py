@@ -46,6 +46,15 @@ def test_signals_kill_when_they_are_let() -> None:
 
 
 @pytest.mark.usefixtures("own_signals")
+def test_interrupts_that_it_was_started_to_ignore_stay_ignored() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    process = UnixProcess()
+    process.let_signals_kill()
+    assert signal.SIGINT not in process.signals
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+@pytest.mark.usefixtures("own_signals")
 def test_it_ends_by_the_signal_itself_with_nobody_listening() -> None:
     signal.signal(signal.SIGWINCH, signal.SIG_IGN)
     UnixProcess().end_by(signal.SIGWINCH)  # whose default is to be ignored

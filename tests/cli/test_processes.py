@@ -166,6 +166,21 @@ def test_a_third_signal_ends_it_as_it_would_end_any_process(start: Callable[...,
 
 
 @BACKENDS
+def test_ctrl_c_does_not_reach_what_a_shell_runs_in_the_background(start: Callable[..., Child], backend: str) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does, for what it runs with `&`
+    try:
+        child = start("--backend", backend)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    child.reads_until("runs")
+    child.process.send_signal(signal.SIGINT)
+    time.sleep(A_MOMENT)
+    child.process.send_signal(signal.SIGTERM)
+    assert child.ends() == 0
+    assert "SIGINT" not in "".join(child.log)
+
+
+@BACKENDS
 def test_a_drain_beyond_its_limit_has_an_exit_code_of_its_own(start: Callable[..., Child], backend: str) -> None:
     child = start("--backend", backend, "--drain-timeout", "0.1", COUNT="100", SECONDS="0.2")
     child.reads_until("runs")

@@ -27,6 +27,7 @@ class RecordedProcess:
 
     done: list[str] = field(factory=list[str])
     hung_up: bool = False
+    signals: tuple[Signals, ...] = (SIGTERM, SIGINT, SIGHUP)
 
     def terminal_is_gone(self) -> bool:
         return self.hung_up

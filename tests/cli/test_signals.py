@@ -6,7 +6,13 @@ from signal import SIGHUP, SIGINT, SIGTERM, Signals
 
 import pytest
 
-from tocsin.cli._signals import TOGETHER, CutShort, Drain, EndAtOnce, Ignore, ReadAgain, SignalDesk
+from tocsin.cli._signals import TOGETHER, CutShort, Drain, EndAtOnce, Ignore, ReadAgain, SignalDesk, signals_to_hear
+
+
+def test_a_daemon_hears_three_signals_and_no_interrupts_where_it_was_started_to_ignore_them() -> None:
+    assert set(signals_to_hear(interrupts_are_ignored=False)) == {SIGTERM, SIGINT, SIGHUP}
+    assert set(signals_to_hear(interrupts_are_ignored=True)) == {SIGTERM, SIGHUP}
+
 
 ENDS = pytest.mark.parametrize("number", [SIGINT, SIGTERM])
 

@@ -6,12 +6,25 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol, final
+
+from ._signals import signals_to_hear
+
+
+def own_signals() -> tuple[signal.Signals, ...]:
+    """Give the signals that a daemon in this process listens to. To be asked before it does."""
+    return signals_to_hear(interrupts_are_ignored=signal.getsignal(signal.SIGINT) is signal.SIG_IGN)
 
 
 class Process(Protocol):
     """The process that the daemon runs in."""
+
+    @property
+    def signals(self) -> Sequence[signal.Signals]:
+        """Those it listens to."""
+        ...
 
     def terminal_is_gone(self) -> bool:
         """True if it was started in a terminal that is not there any more."""
@@ -37,6 +50,7 @@ class UnixProcess:
     def __init__(self, terminal: int = 2) -> None:
         self._terminal = terminal
         self._had_terminal = os.isatty(terminal)
+        self.signals: tuple[signal.Signals, ...] = own_signals()
 
     def terminal_is_gone(self) -> bool:
         """See `Process`. A terminal that was hung up answers to nothing, not even what it is."""
@@ -44,7 +58,7 @@ class UnixProcess:
 
     def let_signals_kill(self) -> None:
         """See `Process`."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in {signal.SIGINT, signal.SIGTERM}.intersection(self.signals):
             signal.signal(number, signal.SIG_DFL)
 
     def end_by(self, number: signal.Signals) -> None:

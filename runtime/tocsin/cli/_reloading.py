@@ -19,8 +19,8 @@ from attrs import define, field, frozen
 from watchfiles import PythonFilter, awatch
 
 from ._log import OURS
+from ._process import own_signals
 from ._showing import shown
-from ._signals import LISTENED_TO
 
 logger = logging.getLogger(OURS)
 logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it counts the changes that we name
@@ -67,7 +67,7 @@ def next_step(returncode: int, *, has_changed: bool, is_ending: bool) -> Next:
 
 async def run_again_and_again(command: Sequence[str], folders: Sequence[Path], *, patience: float) -> int:
     """Run *command* until a signal or its own end in order, and give its exit code; see `Reloader`."""
-    with anyio.open_signal_receiver(*LISTENED_TO) as signals:
+    with anyio.open_signal_receiver(*own_signals()) as signals:
         return await Reloader(command, folders, patience=patience).run(signals)
 
 

@@ -29,7 +29,7 @@ from ._herald import Herald
 from ._log import OURS, set_level
 from ._options import RunOptions, changes, taken_over
 from ._showing import shown
-from ._signals import LISTENED_TO, TOGETHER, CutShort, Drain, EndAtOnce, Ignore, ReadAgain, SignalDesk
+from ._signals import TOGETHER, CutShort, Drain, EndAtOnce, Ignore, ReadAgain, SignalDesk
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
@@ -50,7 +50,7 @@ class Unreadable(Exception):
 
 async def serve(daemon: Daemon) -> int:
     """Run *daemon* under the signals of this process, and give the exit code."""
-    with anyio.open_signal_receiver(*LISTENED_TO) as signals:
+    with anyio.open_signal_receiver(*daemon.process.signals) as signals:
         return await daemon.run(signals)
 
 

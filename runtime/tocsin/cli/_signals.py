@@ -20,7 +20,14 @@ from typing import TypeAlias, final
 from attrs import define, field, frozen
 
 TOGETHER = 0.1  # seconds
-LISTENED_TO = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def signals_to_hear(*, interrupts_are_ignored: bool) -> tuple[signal.Signals, ...]:
+    """Give the signals to listen to. A shell has what it runs in the background ignore SIGINT, so that Ctrl-C reaches
+    only what runs in front: that is kept to.
+    """
+    interrupts = () if interrupts_are_ignored else (signal.SIGINT,)
+    return signal.SIGTERM, signal.SIGHUP, *interrupts
 
 
 @final
