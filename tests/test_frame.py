@@ -25,7 +25,15 @@ import pytest
 from tests import virtual_time
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ["tocsin", "tocsin.testing", "tocsin.web", "tocsin_supervisors"]
+PACKAGES = [
+    "tocsin",
+    "tocsin.cli",
+    "tocsin.codecs",
+    "tocsin.durable",
+    "tocsin.testing",
+    "tocsin.web",
+    "tocsin_supervisors",
+]
 
 
 # ── dev.py ───────────────────────────────────────────────────────────────────────────────────────────────────────────

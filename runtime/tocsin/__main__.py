@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from tocsin.cli import forget_current_directory, main
+from tocsin.cli._main import forget_current_directory, main
 
 if __name__ == "__main__":
     forget_current_directory()

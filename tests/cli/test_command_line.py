@@ -19,15 +19,17 @@ import pytest
 from cyclopts import CycloptsError
 
 from tocsin.cli import _app as app_module
-from tocsin.cli import forget_current_directory, main
+from tocsin.cli import main
 from tocsin.cli._app import options_in
 from tocsin.cli._commands import run_bus
 from tocsin.cli._exit_codes import ExitCode
+from tocsin.cli._main import forget_current_directory
 from tocsin.cli._options import RunOptions
 
 WriteModule = Callable[[str, str], Path]
 
 STOPS_BY_ITSELF = """
+    import anyio
     from tocsin import EventBus, handles
     bus = EventBus("shop")
 
@@ -38,6 +40,8 @@ STOPS_BY_ITSELF = """
 
         @handles(int)
         async def work(self, number: int) -> None:
+            while bus.statistics().phase == "starting":
+                await anyio.sleep(0.01)
             bus.request_stop()
 """
 
@@ -205,7 +209,8 @@ def test_the_version_is_told(
 def test_without_the_extra_one_line_says_what_to_install(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    for module in [each for each in sys.modules if each.startswith(("tocsin.cli._", "cyclopts", "watchfiles"))]:
+    ours = ("tocsin.cli._app", "tocsin.cli._commands", "tocsin.cli._configuration", "tocsin.cli._reloading")
+    for module in [each for each in sys.modules if each.startswith((*ours, "cyclopts", "watchfiles"))]:
         monkeypatch.delitem(sys.modules, module)
     true_import = builtins.__import__
 
@@ -307,7 +312,7 @@ def test_sighup_reads_the_same_command_line_again(
 ) -> None:
     code = STOPS_BY_ITSELF.replace(
         "            bus.request_stop()",
-        """            import os, signal, anyio, pathlib
+        """            import os, signal, pathlib
             for text in ("[run]\\ndrain-timeout = 1", "[run]\\nnonsense = 1"):
                 pathlib.Path(os.environ["WRITTEN_TOML"]).write_text(text)
                 os.kill(os.getpid(), signal.SIGHUP)

@@ -110,8 +110,10 @@ class Daemon:
             self.ground,
             self.bus.running(drain_timeout=drain_timeout, shutdown_deadline=shutdown_deadline),
         ):
-            logger.info("bus %s runs, %d actors", shown(self.bus.name), len(self.bus.subscriptions))
-            self._tell_ready()
+            statistics = self.bus.statistics()
+            if statistics.phase == "running":  # it may have been told to stop while it started
+                logger.info("bus %s runs, %d actors", shown(self.bus.name), len(statistics.subscriptions))
+                self._tell_ready()
             if self.manager.is_there:
                 tasks.start_soon(self._inform)
             yield
@@ -171,9 +173,7 @@ class Daemon:
     # ── the service manager ──
 
     def _tell_ready(self) -> None:
-        statistics = self.bus.statistics()
-        if statistics.phase == "running":  # it may have been told to stop while it started
-            self.manager.tell(self.herald.ready(anyio.current_time(), statistics))
+        self.manager.tell(self.herald.ready(anyio.current_time(), self.bus.statistics()))
 
     def _announce_end(self, why: str) -> None:
         if not self._has_announced_end:
