@@ -14,6 +14,7 @@ from tocsin.cli._notifications import address_of, state_of, watchdog_interval
     [
         ("/run/systemd/notify", "/run/systemd/notify"),
         ("@abstract", "\0abstract"),
+        ("@a", "\0a"),
         ("", None),
         ("@", None),
         ("relative", None),
@@ -42,6 +43,7 @@ def test_the_watchdog_is_petted_twice_in_its_patience() -> None:
         {"WATCHDOG_USEC": "soon"},
         {"WATCHDOG_USEC": "²"},
         {"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "8"},
+        {"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "6"},
     ],
 )
 def test_there_is_no_watchdog_for_this_process(environment: dict[str, str]) -> None:
@@ -62,8 +64,8 @@ def test_a_status_cannot_forge_another_assignment() -> None:
 
 
 def test_the_state_names_phase_queue_and_rate() -> None:
-    actors = (actor("a", depth=2, waiting_retry=1), actor("b", depth=4))
-    assert state_of(snapshot(*actors), 12.345) == "running: 7 queued, 12.3 handled a second"
+    actors = (actor("a", depth=3, waiting_retry=1), actor("b", depth=4))
+    assert state_of(snapshot(*actors), 12.345) == "running: 8 queued, 12.3 handled a second"
 
 
 @pytest.mark.parametrize("state", ["suspended", "parked", "waiting"])

@@ -15,9 +15,9 @@ def test_a_target_reads_as_it_was_written() -> None:
     assert str(parse_target("shop.daemon:app.bus")) == "shop.daemon:app.bus"
 
 
-@pytest.mark.parametrize("text", ["", "shop", "shop:", ":bus", "shop.daemon.bus"])
+@pytest.mark.parametrize("text", ["", ":", "shop", "shop:", ":bus", "shop.daemon.bus"])
 def test_what_names_no_module_or_no_bus_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"must be MODULE:BUS"):
+    with pytest.raises(ValueError, match=rf"^'{text}': must be MODULE:BUS"):
         parse_target(text)
 
 

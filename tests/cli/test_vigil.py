@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.snapshots import actor, snapshot
 from tocsin import BusStatistics, EventBus
-from tocsin.cli._vigil import LOOKS, Vigil
+from tocsin.cli._vigil import Vigil
 
 
 def looks(*statistics: BusStatistics) -> list[str | None]:
@@ -31,9 +31,13 @@ def test_a_bus_that_starts_or_stops_has_limits_of_its_own(phase: str) -> None:
 
 
 def test_an_actor_that_takes_nothing_in_several_looks_does_not_live() -> None:
-    *before, last = looks(*[snapshot(actor(depth=1))] * LOOKS)
-    assert before == [None] * (LOOKS - 1)
-    assert last == "confirm has deliveries ready and does not take them (1 such)"
+    trouble = "confirm has deliveries ready and does not take them (1 such)"
+    assert looks(*[snapshot(actor(depth=1))] * 5) == [None, None, trouble, trouble, trouble]
+
+
+def test_the_first_of_several_such_actors_is_named() -> None:
+    both = snapshot(actor("a", depth=1), actor("b", depth=1))
+    assert looks(both, both, both)[-1] == "a has deliveries ready and does not take them (2 such)"
 
 
 @pytest.mark.parametrize("what", ["handled", "retried", "dead_lettered", "dropped", "returned", "incarnation"])
