@@ -29,7 +29,7 @@ class ReturnedDelivery:
     """How many attempts had failed before."""
     was_in_flight: bool
     """True: its handler was running when it was stopped, and may have done part of its work."""
-    is_durable: bool
+    is_durable: bool = False
     """True: it is in the store, and the next run handles it: there is nothing to be done about it."""
 
     @property

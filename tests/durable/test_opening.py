@@ -123,7 +123,9 @@ def test_fault_I6_a_store_that_was_cut_off_is_refused(path: Path) -> None:
         opened(path)
 
 
-def test_fault_I13_an_upgrade_that_ends_in_the_middle_has_not_happened(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fault_I13_an_upgrade_that_ends_in_the_middle_has_not_happened(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     filled(path, 3)
     broken = ("CREATE TABLE more (id INTEGER)", "CREATE TABLE more (id INTEGER)")
     monkeypatch.setattr("tocsin.durable._opening.STEPS", (*STEPS, broken))
