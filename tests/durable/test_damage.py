@@ -46,7 +46,7 @@ def edit(path: Path, statement: str) -> None:
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE events SET body = x'81a66e756d62657203' WHERE id = 2",
+        "UPDATE events SET body = CAST('{\"number\":3}' AS BLOB) WHERE id = 2",
         "UPDATE deliveries SET attempts = 7 WHERE id = 2",
     ],
 )

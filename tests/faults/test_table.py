@@ -22,7 +22,7 @@ def test_the_script_finds_every_fault_covered_or_argued() -> None:
 
 
 def test_the_table_has_all_rows_of_the_catalogue() -> None:
-    last = zip("ABCDEFGH", (24, 17, 12, 22, 19, 6, 18, 10), strict=True)
+    last = zip("ABCDEFGHI", (24, 17, 12, 22, 19, 6, 18, 10, 22), strict=True)
     assert list(FAULTS) == [f"{letter}{number}" for letter, count in last for number in range(1, count + 1)]
     assert ARGUED.keys() <= FAULTS.keys()
 

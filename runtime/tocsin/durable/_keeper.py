@@ -13,7 +13,7 @@ import anyio
 
 from tocsin._presence import Presence
 from tocsin._receipt import Receipt
-from tocsin.codecs import EncodeError
+from tocsin.codecs import EncodeError, encode_headers
 from tocsin.exceptions import CommitNeeded
 
 from ._documents import document_of
@@ -136,7 +136,7 @@ class Keeper:
             published_at=envelope.published_at.timestamp(),
             correlation_id=envelope.correlation_id,
             causation_id=envelope.causation_id,
-            headers=self._codecs.encode_headers(envelope.headers) if envelope.headers else None,
+            headers=encode_headers(envelope.headers) if envelope.headers else None,
             schema_version=envelope.schema_version,
             expires_at=None if envelope.expires_at is None else self.wall_time(envelope.expires_at),
         )

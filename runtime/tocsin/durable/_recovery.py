@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast, final
 
@@ -13,7 +14,7 @@ from tocsin._delivery import Delivery
 from tocsin._envelope import Envelope
 from tocsin._receipt import Receipt, open_receipt
 from tocsin._unreadable import Unreadable
-from tocsin.codecs import DecodeError
+from tocsin.codecs import DecodeError, DuplicateTypeName, decode_headers
 from tocsin_supervisors import DeadLetter, DeadLetterReason
 
 from ._documents import letter_of
@@ -82,7 +83,7 @@ class Recovery:
     def all(self) -> None:
         """Put everything where it belongs; what belongs to nobody is told of, and stays."""
         for actor in self._run.actors.values():
-            self._codecs.know(_with_subclasses(actor.types))
+            self._know(actor.types)
         self._restore_letters()
         for actor in self._run.actors.values():
             self.of(actor, is_start=True)
@@ -90,6 +91,12 @@ class Recovery:
             self._set_aside(damaged)
         for name, deliveries in self._waiting.items():
             self._run.log.nobody_asks_for(name, len(deliveries))
+
+    def _know(self, types: tuple[type, ...]) -> None:
+        """Be able to read events of *types*. Of two classes with one name, the first one has it: see `register`."""
+        for kind in _with_subclasses(types):
+            with suppress(DuplicateTypeName):
+                self._codecs.know([kind])
 
     # ── deliveries ──
 
@@ -100,7 +107,7 @@ class Recovery:
         """
         if not actor.settings.durable:
             return
-        self._codecs.know(_with_subclasses(actor.types))
+        self._know(actor.types)
         self._restore_window(actor)
         for record in self._waiting.pop(actor.name, ()):
             begun = self._contents.begun.get(record.id)
@@ -145,7 +152,7 @@ class Recovery:
         headers: Any = None
         try:
             event = self._codecs.decode(stored.type_name, stored.version, stored.body)
-            headers = None if stored.headers is None else self._codecs.decode_headers(stored.headers)
+            headers = None if stored.headers is None else decode_headers(stored.headers)
         except DecodeError as error:
             event = Unreadable(stored.type_name, str(error), stored.body)
         return Envelope[Any].restored(
