@@ -31,8 +31,8 @@ class Ledger:
 
     `matched` counts the pairs of event and subscription that were routed. Each ends in exactly one of `handled`,
     `dead_lettered`, `dropped`, `rejected` and `returned`; until then it is `queued`, `in_flight`, `waiting_retry` or
-    `blocked` (its publisher waits for room). `balanced` says that the sums agree: it holds at every instant at which
-    user code can look, and the four live ones are 0 after a stop.
+    `blocked` (its publisher waits for room, or for the commit). `balanced` says that the sums agree: it holds at every
+    instant at which user code can look, and the four live ones are 0 after a stop.
     """
 
     matched: int = 0

@@ -154,16 +154,15 @@ class Mailbox(Contents):
             return delivery
         return None
 
-    def take_this(self, delivery: AnyDelivery) -> bool:
-        """Take *delivery* out of turn, while nothing else is in flight; False if it is not ready in here."""
-        if not self._lanes.remove(delivery):
-            return False
+    def take_this(self, delivery: AnyDelivery) -> None:
+        """Take *delivery*, which waits in its lane, out of turn, while nothing else is in flight."""
+        is_here = self._lanes.remove(delivery)
+        assert is_here, f"{delivery!r} does not wait here"
         if self._keyed:
             self._keys.claim(delivery)
         self._left_lane(delivery)
         self.gauge()
         self.admit()
-        return True
 
     def _take_retries(self, now: float) -> AnyDelivery | None:
         """Move retries that are due to the front of their lanes; under strict order give the first, since it was never

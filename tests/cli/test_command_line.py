@@ -378,3 +378,13 @@ def test_another_directory_in_front_stays(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(sys, "path", ["elsewhere", os.getcwd()])
     forget_current_directory()
     assert sys.path == ["elsewhere", os.getcwd()]
+
+
+def test_output_that_nobody_reads_any_more_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as gone:
+        monkeypatch.setattr(sys, "stdout", gone)
+        print("for nobody")
+        assert main(["run", "no module"]) == ExitCode.USAGE
+        gone.flush()  # as the interpreter does at its end

@@ -32,7 +32,7 @@ from tocsin import (
     Strategy,
     handles,
 )
-from tocsin.durable import StoreFull, Unreadable
+from tocsin.durable import StoredDelivery, StoreFull, Unreadable, Update
 from tocsin.testing import MemoryStore, cancel_as_a_stranger
 
 
@@ -755,6 +755,106 @@ async def test_fault_I14_letters_beyond_what_the_office_holds_leave_the_store_to
     assert bus.statistics().dead_letters_evicted == 1
 
 
+async def test_a_sick_actor_loses_nothing_over_the_end_of_the_process() -> None:
+    store, handled = MemoryStore(), list[int]()
+    async with shop(store, [], sick_after=1, grace_period=0.0).running() as bus:
+        await bus.publish_many([Order(-1), Order(-2)])
+        await anyio.sleep(0.5)
+        await bus.stop(drain_timeout=0.0)
+    assert [each.attempts for each in store.deliveries.values()] == [0, 0]
+    bus = EventBus("shop", store=store)
+
+    @bus.subscriber(Order, name="ship", durable=True)
+    async def ship(order: Order) -> None:
+        handled.append(order.number)
+
+    async with bus.running():
+        pass
+    assert sorted(handled) == [-2, -1]
+
+
+async def test_what_a_store_cannot_keep_is_told_of_without_a_flood(caplog: pytest.LogCaptureFixture) -> None:
+    store, handled = MemoryStore(), list[int]()
+    bus = shop(store, handled, mailbox=100)
+
+    @bus.subscriber(object, name="fail", retry=AT_ONCE, mailbox=100, sick_after=1000)
+    async def fail(event: object) -> None:
+        raise ValueError(event)
+
+    async with bus.running():
+        store.notes_fail_with = OSError(28, "No space left on device")
+        await bus.publish_many([Order(number) for number in range(40)])
+        await bus.publish_many([object() for _ in range(40)])
+        await bus.drain()
+    assert len(handled) == 40
+    assert 1 <= caplog.text.count("No space left on device") <= 20
+    assert caplog.text.count("is in memory alone") <= 20
+
+
+async def test_a_replay_waits_for_room_and_then_for_its_commit() -> None:
+    store = MemoryStore()
+    async with shop(store, []).running() as bus:
+        await bus.publish_many([Order(-1), Order(-2), Order(-3)])
+    bus, handled = EventBus("shop", store=store), list[int]()
+
+    @bus.subscriber(Order, name="ship", durable=True, mailbox=1)
+    async def ship(order: Order) -> None:
+        await anyio.sleep(1.0)
+        handled.append(order.number)
+
+    async with bus.running():
+        report = await bus.replay()
+        assert report.replayed == (1, 2, 3)
+    assert (handled, store.letters) == ([-1, -2, -3], {})
+
+
+async def test_each_subscription_knows_its_own_duplicates_again() -> None:
+    store, handled = MemoryStore(), list[str]()
+
+    def pair() -> EventBus:
+        bus = EventBus("shop", store=store)
+        for name, window in (("one", Deduplicate(by=lambda order: order.number)), ("two", None)):
+
+            async def take(_order: Order, delivery: Delivery[Order]) -> None:
+                handled.append(delivery.subscription)
+
+            bus.subscribe(take, Order, Refund, name=name, durable=True, deduplicate=window)
+        return bus
+
+    store.seen = {("other", "1"): 1e12}
+    for _ in range(2):
+        async with pair().running() as bus:
+            await bus.publish(Refund(1))
+    assert sorted(handled) == ["one", "two", "two"]
+
+
+async def test_a_suspect_with_a_key_is_tried_alone_too() -> None:
+    store, handled = MemoryStore(), list[int]()
+
+    def keyed(wait: float) -> EventBus:
+        bus = EventBus("shop", store=store)
+
+        @bus.subscriber(
+            Order, name="ship", durable=True, concurrency=2, key=lambda order: order.number % 2, grace_period=0.0
+        )
+        async def ship(order: Order) -> None:
+            await anyio.sleep(wait)
+            handled.append(order.number)
+
+        return bus
+
+    async with keyed(100.0).running() as bus:
+        await bus.publish_many([Order(1), Order(3), Order(2)])
+        await anyio.sleep(1.0)
+        killed = store.copy()
+        await bus.stop(drain_timeout=0.0)
+    store = killed
+    async with keyed(1.0).running():
+        pass
+    assert sorted(handled) == [1, 2, 3]
+    assert handled.index(1) < handled.index(3)
+
+
 # ── suspects that cannot be tried ──
 
 
@@ -814,3 +914,20 @@ async def test_a_suspect_whose_actor_is_down_for_long_holds_nobody_up_for_ever(
         await anyio.sleep(60.0)
         assert receipt.outcomes == {"first": Handled()}
         assert "second did not come up in time to handle it alone" in caplog.text
+
+
+# ── the store for tests ──
+
+
+def test_a_store_that_nobody_has_open_can_be_held_and_released() -> None:
+    store = MemoryStore()
+    store.hold()
+    assert store.is_held
+    store.release()
+    assert not store.is_held
+
+
+def test_an_update_of_what_has_ended_changes_nothing() -> None:
+    store = MemoryStore()
+    store.apply(Update(StoredDelivery(id=7, event=7, subscription="ship", attempts=1)))
+    assert store.deliveries == {}

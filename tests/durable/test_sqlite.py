@@ -201,6 +201,31 @@ async def test_fault_I2_an_end_that_cannot_be_written_is_tried_again_and_what_is
     await store.close()
 
 
+async def test_what_cannot_even_be_taken_back_ends_the_store(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_transactions(action: int, *_: Any) -> int:
+        return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_TRANSACTION else sqlite3.SQLITE_OK
+
+    def stuck(connection: sqlite3.Connection, changes: Any) -> None:
+        connection.set_authorizer(no_transactions)
+        raise sqlite3.OperationalError("disk I/O error")
+
+    store = await SQLiteStore(path).open()
+    monkeypatch.setattr("tocsin.durable._writer.apply", stuck)
+    (answer,) = await kept(store, accept(1))
+    assert type(answer) is StoreFailed
+    assert "what was begun could not be taken back (not authorized)" in str(answer)
+    await store.close()
+
+
+async def test_what_sqlite_says_while_it_is_read_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unlucky(connection: sqlite3.Connection, begun: Any) -> None:
+        connection.execute("SELECT * FROM nowhere")
+
+    monkeypatch.setattr("tocsin.durable._sqlite.read", unlucky)
+    with pytest.raises(StoreUnavailable, match="no such table: nowhere"):
+        await SQLiteStore(path).open()
+
+
 async def test_an_end_that_cannot_be_written_until_it_is_closed_is_told(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

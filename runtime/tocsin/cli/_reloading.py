@@ -99,7 +99,8 @@ class Reloader:
         return code
 
     async def _run_children(self) -> int:
-        while True:
+        code = 0
+        while not self._is_ending:
             self._has_changed, self._news = False, anyio.Event()
             returncode = await self._run_child()
             step = next_step(returncode, has_changed=self._has_changed, is_ending=self._is_ending)
@@ -109,12 +110,11 @@ class Reloader:
                 case AwaitChange(code=code):
                     logger.warning("it ended with %d; it starts again when a file changes", code)
                     await self._news.wait()
-                    if self._is_ending:
-                        return code
                 case StartAgain():
                     pass
                 case _:
                     assert_never(step)
+        return code
 
     async def _run_child(self) -> int:
         async with await anyio.open_process(

@@ -196,8 +196,7 @@ class Keeper:
 
     def submit(self, change: Change, done: Callable[[StoreError | None], object]) -> None:
         """Have *change* kept; *done* is called then. After the end, nothing is: the next run will do it once more."""
-        if self._closed is None:
-            self._store.submit(change, partial(self._done, done))
+        self._store.submit(change, partial(self._done, done))
 
     def _done(self, done: Callable[[StoreError | None], object], error: StoreError | None) -> None:
         done(error)

@@ -131,9 +131,9 @@ class Kept:
 
     def begins(self, attempt: int) -> None:
         """An attempt is about to begin."""
-        if self.record is not None:
-            self._attempt = attempt
-            self._slot = self._keeper.begin(self.record.id, attempt)
+        assert self.record is not None, "what is not kept is not in a mailbox"
+        self._attempt = attempt
+        self._slot = self._keeper.begin(self.record.id, attempt)
 
     def interrupted(self) -> None:
         """The attempt has ended, and does not count."""
@@ -142,16 +142,16 @@ class Kept:
 
     def failed(self, delivery: AnyDelivery, due: float) -> None:
         """The attempt has failed, and there will be another one when it is *due*, on the clock of the run."""
+        assert self.record is not None
         self._keeper.attempt_over(self)
-        if self.record is not None:
-            failed_at = delivery.first_failed_at
-            self.record = evolve(
-                self.record,
-                attempts=delivery.attempt,
-                due=self._keeper.wall_time(due),
-                first_failed_at=None if failed_at is None else failed_at.timestamp(),
-            )
-            self._keeper.submit(Update(self.record), self.done_with_slot())
+        failed_at = delivery.first_failed_at
+        self.record = evolve(
+            self.record,
+            attempts=delivery.attempt,
+            due=self._keeper.wall_time(due),
+            first_failed_at=None if failed_at is None else failed_at.timestamp(),
+        )
+        self._keeper.submit(Update(self.record), self.done_with_slot())
 
     def ended(self, delivery: AnyDelivery, outcome: Outcome) -> None:
         """The delivery has this *outcome*."""

@@ -63,7 +63,7 @@ class Quarantine:
             await self._taken.wait()
         if not patience.cancelled_caught:
             await self._over.wait()  # its time limit ends it, if it has one
-        elif not delivery.ended:
+        else:
             self._skipped(delivery)
         self._alone = None
 
@@ -74,8 +74,7 @@ class Quarantine:
         if self._alone is None or self._alone[0] is not actor or self._taken.is_set():
             return None
         delivery = self._alone[1]
-        if not actor.mailbox.take_this(delivery):
-            return None
+        actor.mailbox.take_this(delivery)
         self._taken.set()
         return delivery
 
@@ -94,8 +93,7 @@ class Quarantine:
         try:
             await sleeper.sleep()
         finally:
-            if sleeper in sleepers:
-                sleepers.remove(sleeper)
+            sleepers.remove(sleeper)
 
     def wake(self, actor: Actor) -> None:
         """Let all servers of *actor* look."""
