@@ -119,8 +119,7 @@ class MemoryStore:
             case Settle(delivery=delivery, event=event):
                 self._settle(delivery, event)
             case Update(delivery=delivery):
-                if delivery.id in self.deliveries:
-                    self.deliveries[delivery.id] = delivery
+                self.deliveries |= {delivery.id: delivery} if delivery.id in self.deliveries else {}
             case Bury(letter=letter, delivery=settle):
                 self.letters[letter.number] = letter
                 self._number("letter", letter.number)
