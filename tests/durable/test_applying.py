@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -112,7 +113,12 @@ KINDS: dict[str, Any] = {
 
 @given(data=st.data())
 def test_in_whatever_order_changes_come_the_tables_hold_what_a_dictionary_would(data: st.DataObject) -> None:
-    script, model, connection = Script(data), MemoryStore(), new_database()
+    with closing(new_database()) as connection:
+        check(data, connection)
+
+
+def check(data: st.DataObject, connection: sqlite3.Connection) -> None:
+    script, model = Script(data), MemoryStore()
     for _ in range(data.draw(st.integers(1, 5))):
         batch = script.batch()
         for change in batch:
@@ -122,7 +128,6 @@ def test_in_whatever_order_changes_come_the_tables_hold_what_a_dictionary_would(
         assert found.events == expected.events
         assert (found.deliveries, found.letters, found.damaged) == (expected.deliveries, expected.letters, ())
         assert {(each.subscription, each.key): each.until for each in found.seen} == model.seen
-    connection.close()
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 7, MOST - 1, MOST, MOST + 1, 3 * MOST + 5])

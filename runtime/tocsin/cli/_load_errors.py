@@ -56,7 +56,8 @@ def _as_lines(frames: list[traceback.FrameSummary]) -> list[str]:
     lines: list[str] = []
     for frame in frames:
         lines.append(f"  at {shown(frame.filename)}:{frame.lineno}, in {shown(frame.name)}")
-        if frame.line:
+        # From Python 3.13 on the text of `-c` counts as that of all code that is in no file.
+        if frame.line and not frame.filename.startswith("<"):
             lines.append(f"      {shown(frame.line, 160)}")
     return lines
 
