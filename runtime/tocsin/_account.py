@@ -51,7 +51,6 @@ class Account:
         "duplicates",
         "health",
         "incarnation",
-        "keeping",
         "mailbox",
         "missed",
         "name",
@@ -91,8 +90,6 @@ class Account:
         self.missed: int = 0  # deliveries dropped since the last one that was handled
         self.servers: list[Server] = []  # kept over incarnations, so that what waits for them knows them
         self.incarnation: int = 0
-        # Deliveries that the store is about to have, each with its room in the mailbox.
-        self.keeping: dict[AnyDelivery, None] = {}
 
     # ── what the router and the publishers ask ──
 
@@ -160,29 +157,11 @@ class Account:
         """Note that the mailbox has taken *delivery*."""
         note_accepted(delivery.receipt, self.name)
 
-    def reserve(self, delivery: AnyDelivery) -> None:
-        """Keep room for *delivery* until the store has it; the caller has looked for room."""
-        self.mailbox.reserve()
-        self.keeping[delivery] = None
-
-    def kept(self, delivery: AnyDelivery) -> None:
-        """The store has *delivery*, so it comes in; unless it has ended meanwhile: then the next run has it."""
-        self._forget_reserved(delivery)
-        if delivery.ended:
-            self.accepted(delivery)
-            self.mailbox.admit()
-        else:
-            self.take_in(delivery)
-
     def not_kept(self, delivery: AnyDelivery) -> None:
-        """The store has refused *delivery*."""
-        self._forget_reserved(delivery)
+        """The store has refused *delivery*, for which room was kept."""
+        del self.mailbox.reserved[delivery]
         delivery.kept = None
         self.rejected(delivery, RejectReason.STORE)  # which lets the next one in
-
-    def _forget_reserved(self, delivery: AnyDelivery) -> None:
-        self.mailbox.free_reserved()
-        del self.keeping[delivery]
 
     def handled(self, delivery: AnyDelivery, answer: object) -> None:
         """The handler returned."""
@@ -288,7 +267,7 @@ class Account:
             queued=self.mailbox.queued,
             in_flight=sum(server.is_handling for server in self.servers),
             waiting_retry=self.mailbox.waiting_retry,
-            blocked=self.mailbox.blocked_publishers + sum(not each.ended for each in self.keeping),
+            blocked=self.mailbox.blocked_publishers + sum(not each.ended for each in self.mailbox.reserved),
         )
 
     # ── an attempt has ended without success ──

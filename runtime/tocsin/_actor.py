@@ -112,7 +112,7 @@ class Actor(Account):
                 # The server is gone without having settled it, which only an error of ours can do: it is not lost.
                 self.interrupted(server.release())
         self._tell_askers(ActorRestarting if presence is Presence.DOWN else ActorStopped)
-        if presence in (Presence.PARKED, Presence.GONE) and not self.is_leaving:
+        if presence.is_for_good and not self.is_leaving:
             self.run.absent.add(self)
             self.mailbox.shut()
             for delivery, publisher in self.mailbox.blocked():
@@ -133,11 +133,19 @@ class Actor(Account):
             delivery.question.fail(error(self.name, delivery.event))
             self.rejected(delivery, RejectReason.ACTOR_DOWN)
 
-    def kept_for_nobody(self, delivery: AnyDelivery) -> None:
-        """The store has *delivery*, and the actor is down for good meanwhile."""
-        self._forget_reserved(delivery)
-        self.accepted(delivery)
-        self.bury(delivery, DeadLetterReason.ACTOR_STOPPED)
+    def kept(self, delivery: AnyDelivery) -> None:
+        """The store has *delivery*, for which room was kept, so it comes in; unless it has ended meanwhile: then the
+        next run has it.
+        """
+        del self.mailbox.reserved[delivery]
+        if delivery.ended:
+            self.accepted(delivery)
+            self.mailbox.admit()
+        elif self.presence.is_for_good:
+            self.accepted(delivery)
+            self.bury(delivery, DeadLetterReason.ACTOR_STOPPED)
+        else:
+            self.take_in(delivery)
 
     def bury_queue(self) -> None:
         """The actor ended for good: what it will never handle becomes dead letters."""
@@ -146,7 +154,7 @@ class Actor(Account):
 
     def let_go_of_reserved(self) -> None:
         """The account is closed: what the store is about to have is there for a later run."""
-        for delivery in self.keeping:
+        for delivery in self.mailbox.reserved:
             self.returned(delivery)
 
     def take_back_everything(self, reason: RejectReason) -> list[AnyDelivery]:
@@ -155,7 +163,7 @@ class Actor(Account):
         """
         for delivery, publisher in self.mailbox.blocked():
             publisher.refuse(delivery, reason)
-        left = [*self.in_flight, *self.mailbox.empty(), *self.keeping]
+        left = [*self.in_flight, *self.mailbox.empty(), *self.mailbox.reserved]
         for delivery in left:
             self.returned(delivery)
         return sorted(left, key=lambda delivery: delivery.number)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # What most mailboxes never need is the same for all of them, and empty, until one does.
 NO_RETRIES: RetryQueue[AnyDelivery] = RetryQueue()
 NO_PUBLISHERS: Lanes[tuple[AnyDelivery, WaitingPublisher]] = Lanes()
+NO_RESERVED: dict[AnyDelivery, None] = {}
 _NO_KEYS = KeyOrder(Lanes())
 
 
@@ -50,7 +51,8 @@ class Contents(Gate):
     ) -> None:
         super().__init__()
         self.capacity: int = capacity
-        self.reserved: int = 0  # room for deliveries that come in once a store has them
+        # Deliveries that come in once a store has them, each with its room.
+        self.reserved: dict[AnyDelivery, None] = NO_RESERVED
         self._name = name
         self._plain = plain
         self._is_shut = True
@@ -86,15 +88,13 @@ class Contents(Gate):
     @property
     def has_room(self) -> bool:
         """True while one more delivery fits."""
-        return self.queued + self.waiting_retry + self.reserved < self.capacity
+        return self.queued + self.waiting_retry + len(self.reserved) < self.capacity
 
-    def reserve(self) -> None:
-        """Keep room for a delivery that a store is about to have; the caller has looked for room."""
-        self.reserved += 1
-
-    def free_reserved(self) -> None:
-        """It has come, or it will not come."""
-        self.reserved -= 1
+    def reserve(self, delivery: AnyDelivery) -> None:
+        """Keep room for *delivery* until a store has it; the caller has looked for room."""
+        if self.reserved is NO_RESERVED:
+            self.reserved = {}
+        self.reserved[delivery] = None
 
     def __iter__(self) -> Iterator[AnyDelivery]:
         """Iterate over everything in it: queued ones in serving order, then held ones, then waiting retries."""

@@ -15,3 +15,8 @@ class Presence(enum.Enum):
         "parked"  # its restart intensity was exceeded: what is in its mailbox stays, new deliveries are dead-lettered
     )
     GONE = "gone"  # ended for good
+
+    @property
+    def is_for_good(self) -> bool:
+        """True if it stays down unless somebody asks for it: what it is sent becomes dead letters."""
+        return self in (Presence.PARKED, Presence.GONE)

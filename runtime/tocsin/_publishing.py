@@ -22,7 +22,6 @@ from ._delivery import Delivery
 from ._lifecycle import Phase, may_publish
 from ._outcomes import DropReason, RejectReason
 from ._overflow import Coalesce, DeadLetterNewest, DropNewest, DropOldest, Reject, WaitForRoom
-from ._presence import Presence
 from ._receipt import Receipt, envelope_of, open_receipt, particulars, route_of
 from ._router import is_safe_key
 from ._waiting import WaitingPublisher
@@ -262,7 +261,7 @@ class Publisher:
     def _offer(self, actor: Actor, delivery: AnyDelivery) -> _Offered:
         """Offer *delivery*, and say what that means for its publisher."""
         actor.routed(delivery)
-        if actor.presence in (Presence.PARKED, Presence.GONE):
+        if actor.presence.is_for_good:
             actor.bury(delivery, DeadLetterReason.ACTOR_STOPPED)
         elif actor.is_duplicate(delivery):
             actor.dropped(delivery, DropReason.DUPLICATE)

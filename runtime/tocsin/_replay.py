@@ -12,7 +12,6 @@ from tocsin_supervisors import DeadLetterReason
 
 from ._envelope import Envelope
 from ._lifecycle import may_publish
-from ._presence import Presence
 from ._publishing import own_server
 from ._receipt import Receipt, open_receipt
 from ._unreadable import Unreadable
@@ -95,7 +94,7 @@ def _refusal(run: Run, letter: DeadLetter[Any]) -> str | None:
     actor = run.actors.get(letter.subscription)
     if actor is None:
         return f"there is no subscription {letter.subscription!r} any more"
-    if actor.presence in (Presence.PARKED, Presence.GONE):
+    if actor.presence.is_for_good:
         return f"actor {letter.subscription!r} is {actor.presence.value}: start it again first"
     return None
 

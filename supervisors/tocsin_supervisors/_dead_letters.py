@@ -152,7 +152,7 @@ class DeadLetterOffice(Generic[T]):
         *last*: the highest number ever given, so that no number is given twice. Those whose number is in use here stay
         as they are; in a full office the oldest are evicted.
         """
-        self.added = max(self.added, last, *(letter.id for letter in letters), 0)
+        self.added = max(self.added, last, *(letter.id for letter in letters))
         self._insert([letter for letter in letters if letter.id not in self._letters])
         self._evict()
 

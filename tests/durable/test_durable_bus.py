@@ -376,21 +376,27 @@ async def test_fault_I17_what_was_handled_just_before_the_process_ended_is_not_h
     assert await run_once(killed[0]) == [2]
 
 
-async def test_a_suspect_whose_actor_does_not_come_up_does_not_hold_up_the_others() -> None:
-    store, handled = MemoryStore(), list[int]()
+async def killed_with_suspects(event: Order, **subscriptions: type) -> MemoryStore:
+    """Give the store of a process that ended while each of *subscriptions* was at its first attempt of *event*."""
+    store = MemoryStore()
     bus = EventBus("shop", store=store)
 
     async def wait(_order: Order) -> None:
         await anyio.sleep_forever()
 
-    bus.subscribe(wait, Refund, name="refund", durable=True, grace_period=0.0)
-    bus.subscribe(wait, Order, name="ship", durable=True, grace_period=0.0)
+    for name, kind in subscriptions.items():
+        bus.subscribe(wait, kind, name=name, durable=True, grace_period=0.0)
     async with bus.running():
-        await bus.publish(Refund(1))
+        await bus.publish(event)
         await anyio.sleep(1.0)
         killed = store.copy()
         await bus.stop(drain_timeout=0.0)
-    async with shop(killed, handled).running():  # nobody is named refund here
+    return killed
+
+
+async def test_a_suspect_whose_actor_does_not_come_up_does_not_hold_up_the_others() -> None:
+    store, handled = await killed_with_suspects(Refund(1), refund=Refund, ship=Order), list[int]()
+    async with shop(store, handled).running():  # nobody is named refund here
         pass
     assert handled == [1]
 
@@ -858,25 +864,11 @@ async def test_a_suspect_with_a_key_is_tried_alone_too() -> None:
 # ── suspects that cannot be tried ──
 
 
-async def killed_with_two_suspects(handler: Any) -> MemoryStore:
-    """Give the store of a process that ended in the middle of two attempts, of `first` and of `second`."""
-    store = MemoryStore()
-    bus = EventBus("shop", store=store)
-    bus.subscribe(handler, Order, name="first", durable=True, grace_period=0.0)
-    bus.subscribe(handler, Order, name="second", durable=True, grace_period=0.0)
-    async with bus.running():
-        await bus.publish(Order(666))
-        await anyio.sleep(1.0)
-        killed = store.copy()
-        await bus.stop(drain_timeout=0.0)
-    return killed
-
-
 async def test_a_suspect_that_is_gone_when_its_turn_comes_is_passed_over() -> None:
     async def wait(_order: Order) -> None:
         await anyio.sleep(10.0)
 
-    store = await killed_with_two_suspects(wait)
+    store = await killed_with_suspects(Order(666), first=Order, second=Order)
     bus = EventBus("shop", store=store)
     bus.subscribe(wait, Order, name="first", durable=True)
     second = bus.subscribe(wait, Order, name="second", durable=True)
@@ -894,7 +886,7 @@ async def test_a_suspect_whose_actor_is_down_for_long_holds_nobody_up_for_ever(
     async def wait(_order: Order) -> None:
         await anyio.sleep(10.0)
 
-    store = await killed_with_two_suspects(wait)
+    store = await killed_with_suspects(Order(666), first=Order, second=Order)
     bus = EventBus("shop", store=store)
     bus.subscribe(wait, Order, name="first", durable=True)
     group = bus.group("pair", strategy=Strategy.ONE_FOR_ALL)

@@ -8,10 +8,11 @@ import socket
 from collections.abc import Mapping
 from typing import Protocol, final
 
+from ._log import OURS
 from ._notifications import address_of
 from ._showing import shown
 
-logger = logging.getLogger("tocsin.cli")
+logger = logging.getLogger(OURS)
 
 
 class ServiceManager(Protocol):

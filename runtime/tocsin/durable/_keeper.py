@@ -5,13 +5,11 @@ All of it happens in the loop. The store answers there, too, so nothing here is 
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, final
 
 import anyio
 
-from tocsin._presence import Presence
 from tocsin._receipt import Receipt
 from tocsin.codecs import EncodeError, encode_headers
 from tocsin.exceptions import CommitNeeded
@@ -33,7 +31,7 @@ from ._records import (
 from ._recovery import Recovery, plain_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Sequence
 
     from tocsin._actor import Actor
     from tocsin._backends import Sleeper
@@ -46,6 +44,9 @@ if TYPE_CHECKING:
     from ._records import Change
     from ._store import OpenStore, Store
     from .exceptions import StoreError
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 FAR_BEHIND = 10_000  # changes that wait to be written before durable actors pause: some tenths of a second of a disk
 FORGET_SEEN_AFTER = 1_000  # keys against duplicates, before those whose time is over are deleted
@@ -117,9 +118,8 @@ class Keeper:
         event = self._as_stored(envelope)
         keeping = Keeping(self)
         for actor, delivery in durable:
-            if actor.duplicates is not None:
-                plain_key(delivery.duplicate_key)  # now, while nothing has happened
-            delivery.kept = Kept(self, event, keeping)
+            key = None if actor.duplicates is None else plain_key(delivery.duplicate_key)
+            delivery.kept = Kept(self, event, keeping, duplicate_key=key)
         return keeping
 
     def _as_stored(self, envelope: Envelope[Any]) -> StoredEvent:
@@ -172,30 +172,28 @@ class Keeper:
         )
 
     def _new_seen(self, actor: Actor, delivery: AnyDelivery) -> list[Seen]:
-        policy = actor.settings.deduplicate
-        if policy is None or not delivery.remembered:
+        policy, kept = actor.settings.deduplicate, delivery.kept
+        if policy is None or kept is None or kept.duplicate_key is None or not delivery.remembered:
             return []
         self._seen += 1
         if not self._seen % FORGET_SEEN_AFTER:
             self.submit(ForgetSeen(self._run.wall()), _nothing)
-        return [Seen(actor.name, plain_key(delivery.duplicate_key), self._run.wall() + policy.window)]
+        return [Seen(actor.name, kept.duplicate_key, self._run.wall() + policy.window)]
 
     def _accepted(
         self, offered: Sequence[tuple[Actor, AnyDelivery]], keeping: Keeping, error: StoreError | None
     ) -> None:
         for actor, delivery in offered:
-            if error is not None:
-                actor.not_kept(delivery)
-            elif actor.presence in (Presence.PARKED, Presence.GONE) and not delivery.ended:
-                actor.kept_for_nobody(delivery)
-            else:
+            if error is None:
                 actor.kept(delivery)
+            else:
+                actor.not_kept(delivery)
         keeping.ended(error)
 
     # ── what becomes of a delivery ──
 
     def submit(self, change: Change, done: Callable[[StoreError | None], object]) -> None:
-        """Have *change* kept; *done* is called then. After the end, nothing is: the next run will do it once more."""
+        """Have *change* kept; *done* is called then. Nothing is after the end: the next run finds it as it was."""
         self._store.submit(change, partial(self._done, done))
 
     def _done(self, done: Callable[[StoreError | None], object], error: StoreError | None) -> None:
@@ -208,27 +206,23 @@ class Keeper:
 
     def begin(self, delivery: int, attempt: int) -> int | None:
         """Note that *attempt* of *delivery* is about to begin; None: that cannot be written down, and is not."""
-        with self._writing_at_once():
-            return self._store.begin(delivery, attempt)
-        return None
+        return self._noted(self._store.begin, delivery, attempt)
 
     def over(self, slot: int, delivery: int, attempt: int, *, handled: bool) -> None:
         """Note that it has ended, before it is kept what follows."""
-        with self._writing_at_once():
-            self._store.over(slot, delivery, attempt, handled=handled)
+        self._noted(self._store.over, slot, delivery, attempt, handled=handled)
 
     def end(self, slot: int) -> None:
         """What became of the attempt in *slot* is kept, or need not be."""
-        with self._writing_at_once():
-            self._store.end(slot)
+        self._noted(self._store.end, slot)
 
-    @contextmanager
-    def _writing_at_once(self) -> Generator[None, None, None]:
+    def _noted(self, note: Callable[P, R], *facts: P.args, **more: P.kwargs) -> R | None:
         """What is written in the loop may fail, too: the deliveries go on then, and an attempt may not be counted."""
         try:
-            yield
+            return note(*facts, **more)
         except OSError as error:  # also if a handler that hung has ended after the store was closed
             self._run.log.not_kept(error)
+            return None
 
     def attempt_over(self, kept: Kept) -> None:
         """The attempt of a delivery has ended."""

@@ -50,7 +50,7 @@ class Keeping:
 
     def offer(self, actor: Actor, delivery: AnyDelivery) -> None:
         """There is room for *delivery*: it goes into the next commit, with the others of this publish."""
-        actor.reserve(delivery)
+        actor.mailbox.reserve(delivery)
         self._offered.append((actor, delivery))
 
     def submit(self) -> None:
@@ -94,15 +94,22 @@ class Keeping:
 class Kept:
     """What belongs to one delivery; see the module."""
 
-    __slots__ = ("_attempt", "_keeper", "_keeping", "_slot", "event", "record")
+    __slots__ = ("_attempt", "_keeper", "_keeping", "_slot", "duplicate_key", "event", "record")
 
     def __init__(
-        self, keeper: Keeper, event: StoredEvent, keeping: Keeping | None, record: StoredDelivery | None = None
+        self,
+        keeper: Keeper,
+        event: StoredEvent,
+        keeping: Keeping | None,
+        record: StoredDelivery | None = None,
+        *,
+        duplicate_key: str | None = None,
     ) -> None:
         self._keeper = keeper
         self._keeping = keeping
         self._slot: int | None = None  # that says in the store that an attempt has begun
         self._attempt: int = 0  # which
+        self.duplicate_key: str | None = duplicate_key  # as the store keeps it
         self.event: StoredEvent = event
         self.record: StoredDelivery | None = record  # once it is on its way to the store
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ._files import prepare
@@ -10,6 +11,7 @@ from ._tables import APPLICATION, SCHEMA, STEPS, VERSION
 from .exceptions import StoreCorrupt, StoreError, StoreFailed, StoreFull, StoreUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from pathlib import Path
 
 PAGE = 4096  # bytes; SQLite's default
@@ -24,18 +26,26 @@ def connect(path: Path, *, synchronous: str, busy_timeout: float, max_bytes: int
     """
     prepare(path)
     connection = sqlite3.connect(path, isolation_level=None, timeout=busy_timeout, check_same_thread=True)
-    try:
+    with closed_on_error(path, connection):
         _configure(connection, synchronous)
         _check(connection, path)
         _migrate(connection)
         if max_bytes is not None:
             connection.execute(f"PRAGMA max_page_count = {max(1, max_bytes // PAGE)}")
-    except BaseException as error:
-        connection.close()
-        if isinstance(error, sqlite3.Error):
-            raise as_store_error(path, error) from error
-        raise
     return connection
+
+
+@contextmanager
+def closed_on_error(path: Path, connection: sqlite3.Connection) -> Generator[None, None, None]:
+    """Close *connection* if the block raises, and say in our words what SQLite has to say."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        connection.close()
+        raise as_store_error(path, error) from error
+    except BaseException:  # raised again
+        connection.close()
+        raise
 
 
 def _configure(connection: sqlite3.Connection, synchronous: str) -> None:

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, final
 
 import anyio
 
-from tocsin._presence import Presence
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -55,7 +53,7 @@ class Quarantine:
             self.wake_all()
 
     async def _try_alone(self, actor: Actor, delivery: AnyDelivery) -> None:
-        if delivery.ended or actor.presence in (Presence.PARKED, Presence.GONE):
+        if delivery.ended or actor.presence.is_for_good:
             return
         self._alone, self._taken, self._over = (actor, delivery), anyio.Event(), anyio.Event()
         self.wake(actor)

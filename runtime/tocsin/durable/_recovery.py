@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tocsin.codecs import CodecRegistry
 
     from ._keeper import Keeper
-    from ._records import Contents, Damaged, StoredDelivery, StoredEvent, StoredLetter
+    from ._records import Contents, Damaged, Seen, StoredDelivery, StoredEvent, StoredLetter
 
 PLAIN = (str, int, float, bytes, bool, type(None))
 
@@ -62,6 +62,9 @@ class Recovery:
         self._codecs = codecs
         # Name of the subscription → its deliveries; what nobody asks for stays in the store.
         self._waiting: dict[str, list[StoredDelivery]] = defaultdict(list)
+        self._seen: dict[str, list[Seen]] = defaultdict(list)  # the same, of its keys against duplicates
+        for seen in contents.seen:
+            self._seen[seen.subscription].append(seen)
         self.counted: list[Settle | Update] = []  # what is known of attempts that had begun when the process ended
         for delivery in contents.deliveries:
             counted = self._count(delivery)
@@ -86,7 +89,7 @@ class Recovery:
             self._know(actor.types)
         self._restore_letters()
         for actor in self._run.actors.values():
-            self.of(actor, is_start=True)
+            self._restore(actor, is_start=True)
         for damaged in self._contents.damaged:
             self._set_aside(damaged)
         for name, deliveries in self._waiting.items():
@@ -100,14 +103,18 @@ class Recovery:
 
     # ── deliveries ──
 
-    def of(self, actor: Actor, *, is_start: bool = False) -> None:
+    def of(self, actor: Actor) -> None:
+        """Put what is kept for *actor*, which was subscribed while the bus runs, into its mailbox."""
+        self._know(actor.types)
+        self._restore(actor, is_start=False)
+
+    def _restore(self, actor: Actor, *, is_start: bool) -> None:
         """Put what is kept for *actor* into its mailbox, in the order of acceptance.
 
         *is_start*: nobody handles anything yet, so that suspects can be tried alone.
         """
         if not actor.settings.durable:
             return
-        self._know(actor.types)
         self._restore_window(actor)
         for record in self._waiting.pop(actor.name, ()):
             begun = self._contents.begun.get(record.id)
@@ -172,10 +179,9 @@ class Recovery:
     def _restore_window(self, actor: Actor) -> None:
         if actor.duplicates is None or actor.settings.deduplicate is None:
             return
-        for seen in self._contents.seen:
-            if seen.subscription == actor.name:
-                at = self._keeper.monotonic_time(seen.until) - actor.settings.deduplicate.window
-                actor.duplicates.remember(ast.literal_eval(seen.key), at)
+        for seen in self._seen[actor.name]:
+            at = self._keeper.monotonic_time(seen.until) - actor.settings.deduplicate.window
+            actor.duplicates.remember(ast.literal_eval(seen.key), at)
 
     def _set_aside(self, damaged: Damaged) -> None:
         """Make a dead letter of a delivery that was damaged, as far as it can be told whose it is."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, final
@@ -14,7 +13,7 @@ from tocsin._backends import waker
 from tocsin.codecs import CodecRegistry
 
 from ._files import identity
-from ._opening import as_store_error, connect
+from ._opening import closed_on_error, connect
 from ._records import Contents
 from ._starts import Starts
 from ._tables import read
@@ -22,6 +21,7 @@ from ._writer import Writer
 from .exceptions import StoreError, StoreFailed
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable
 
     from ._records import Change
@@ -143,15 +143,10 @@ class OpenSQLite:
             busy_timeout=store.busy_timeout,
             max_bytes=store.max_bytes,
         )
-        try:
+        with closed_on_error(self._path, connection):
             self._file = identity(self._path)
             self._starts = Starts(self._path.with_name(f"{self._path.name}-starts"))
             return connection, read(connection, self._starts.read())
-        except BaseException as error:
-            connection.close()
-            if isinstance(error, sqlite3.Error):
-                raise as_store_error(self._path, error) from error
-            raise
 
     def look(self) -> None:
         """In the thread: raise StoreFailed if another file is at our path, or none."""

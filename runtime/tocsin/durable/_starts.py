@@ -33,7 +33,6 @@ class Starts:
     """See the module. One thread uses it at a time; *path* is made if it is not there."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         self._free: list[int] = []
         self._slots = 0
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)

@@ -89,7 +89,6 @@ class Writer:
         self._looked = 0.0
         self._failure: StoreError | None = None  # after which nothing is written any more
         self.commits: int = 0
-        self.changes: int = 0
         threading.Thread(target=self._run, name=f"tocsin store {path.name}", daemon=True).start()
 
     @property
@@ -177,7 +176,6 @@ class Writer:
         except Exception as error:  # a mistake of ours, as above
             return self._broken(error)
         self.commits += 1
-        self.changes += len(requests)
         return None
 
     def _broken(self, error: BaseException) -> StoreFailed:
