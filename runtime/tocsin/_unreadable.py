@@ -22,3 +22,5 @@ class Unreadable:
     """Why they could not be read."""
     body: bytes = field(default=b"", repr=False)
     """The bytes themselves."""
+    version: int = 0
+    """Of their form."""

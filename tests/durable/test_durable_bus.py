@@ -535,6 +535,19 @@ async def test_an_event_whose_type_is_not_known_any_more_becomes_a_letter_and_ca
     assert handled == [666]
 
 
+async def test_an_unreadable_letter_that_is_put_back_can_still_be_read_later() -> None:
+    store = MemoryStore()
+    async with shop(store, []).running() as bus:
+        await bus.publish(Order(-1))
+    stranger = EventBus("shop", store=_with_other_codecs(store))
+    async with stranger.running():
+        stranger.dead_letters.put_back(stranger.dead_letters.take(1))
+        await anyio.sleep(1.0)
+        again = _with_other_codecs(stranger.store)
+    async with shop(again, []).running() as bus:
+        assert [letter.event for letter in bus.dead_letters] == [Order(-1)]
+
+
 def _with_other_codecs(store: Any) -> MemoryStore:
     """Give what another program would find, which has not seen the types of the first one."""
     other = MemoryStore()

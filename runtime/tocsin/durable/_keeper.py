@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, final
 import anyio
 
 from tocsin._receipt import Receipt
+from tocsin._unreadable import Unreadable
 from tocsin.codecs import EncodeError, encode_headers
 from tocsin.exceptions import CommitNeeded
 
@@ -274,12 +275,15 @@ class Keeper:
 
     def set_aside(self, letter: DeadLetter[Any], damaged: Settle) -> None:
         """Have *letter* kept in the place of what was damaged."""
-        stored = StoredLetter(number=letter.id, document=document_of(letter), type_name="", version=0, body=b"")
+        stored = self._letter_as_stored(letter, None)
+        assert stored is not None, "its event is bytes already"
         self.submit(Bury(stored, damaged), _nothing)
 
     def _letter_as_stored(self, letter: DeadLetter[Any], kept: Kept | None) -> StoredLetter | None:
         if kept is not None:
             name, version, body = kept.event.type_name, kept.event.version, kept.event.body
+        elif type(letter.event) is Unreadable:  # as it was read, so that it can be read later
+            name, version, body = letter.event.type_name, letter.event.version, letter.event.body
         else:
             try:
                 encoded = self._codecs.encode(letter.event)

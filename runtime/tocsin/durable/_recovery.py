@@ -161,7 +161,7 @@ class Recovery:
             event = self._codecs.decode(stored.type_name, stored.version, stored.body)
             headers = None if stored.headers is None else decode_headers(stored.headers)
         except DecodeError as error:
-            event = Unreadable(stored.type_name, str(error), stored.body)
+            event = _unreadable(stored, error)
         return Envelope[Any].restored(
             event,
             self._run.ids,
@@ -210,12 +210,16 @@ class Recovery:
         try:
             event = self._codecs.decode(stored.type_name, stored.version, stored.body)
         except DecodeError as error:
-            event = Unreadable(stored.type_name, str(error), stored.body)
+            event = _unreadable(stored, error)
         try:
             return letter_of(stored.document, event)
         except (ValueError, KeyError, TypeError) as error:
             self._run.log.damaged("letters", stored.number, f"its document cannot be read: {error!r}")
             return None
+
+
+def _unreadable(stored: StoredEvent | StoredLetter, error: DecodeError) -> Unreadable:
+    return Unreadable(stored.type_name, str(error), stored.body, stored.version)
 
 
 def _with_subclasses(types: tuple[type, ...]) -> list[type]:
