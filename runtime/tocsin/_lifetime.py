@@ -28,16 +28,17 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from ._bus import EventBus
+    from .durable._keeper import Keeper
     from .durable._store import Store
 
 OBSERVER_PATIENCE = 1.0  # seconds that an observer gets at the end for the reports it has not seen yet
 
 
-async def open_store(store: Store, run: Run) -> None:
+async def open_store(store: Store, run: Run) -> Keeper:
     """Open *store* for *run*, and put what it holds where it belongs; raise StoreError."""
     from .durable._keeper import Keeper  # only here: a bus without a store does without
 
-    await Keeper.opened(store, run)
+    return await Keeper.opened(store, run)
 
 
 @asynccontextmanager
@@ -51,8 +52,9 @@ async def lifetime(bus: EventBus, *, drain_timeout: float, shutdown_deadline: fl
         helpers = _start_helpers(host, run, stopper)
         try:
             if bus.store is not None:
-                await open_store(bus.store, run)
-                helpers.append(_try_suspects(host, run))
+                keeper = await open_store(bus.store, run)
+                helpers.append(scope := anyio.CancelScope(shield=True))
+                host.start_soon(_shielded, keeper.quarantine.run, scope, name=f"{run.name}: suspects")
             async with run.root.running():
                 run.enter(Phase.RUNNING)
                 yield
@@ -83,12 +85,13 @@ def _why(error: BaseException, bus: str) -> BaseException:
     return error
 
 
+async def _shielded(function: Callable[[], Awaitable[None]], scope: anyio.CancelScope) -> None:
+    with scope:
+        await function()
+
+
 def _start_helpers(host: anyio.abc.TaskGroup, run: Run, stopper: Stopper) -> list[anyio.CancelScope]:
     scopes: list[anyio.CancelScope] = []
-
-    async def shielded(function: Callable[[], Awaitable[None]], scope: anyio.CancelScope) -> None:
-        with scope:
-            await function()
 
     async def unflinching(function: Callable[[], Awaitable[None]], scope: anyio.CancelScope) -> None:
         """On asyncio a stranger may cancel any task. Without these, time limits would end, and clocks stand still,
@@ -119,24 +122,11 @@ def _start_helpers(host: anyio.abc.TaskGroup, run: Run, stopper: Stopper) -> lis
     for name, job in jobs.items():
         scope = anyio.CancelScope(shield=True)
         scopes.append(scope)
-        keeper = unflinching if name in ("time limits", "turns", "workers") else shielded
+        keeper = unflinching if name in ("time limits", "turns", "workers") else _shielded
         host.start_soon(keeper, job, scope, name=f"{run.name}: {name}")
     if run.reporter is not None:
-        host.start_soon(shielded, run.reporter.run, run.reporter_scope, name=f"{run.name}: observer")
+        host.start_soon(_shielded, run.reporter.run, run.reporter_scope, name=f"{run.name}: observer")
     return scopes
-
-
-def _try_suspects(host: anyio.abc.TaskGroup, run: Run) -> anyio.CancelScope:
-    """Let those be tried alone, once their actors are up, during whose attempts the process ended."""
-    scope = anyio.CancelScope(shield=True)
-
-    async def shielded() -> None:
-        with scope:
-            if run.keeper is not None and run.keeper.quarantine.is_on:
-                await run.keeper.quarantine.run()
-
-    host.start_soon(shielded, name=f"{run.name}: suspects")
-    return scope
 
 
 def _end_helpers(run: Run, scopes: list[anyio.CancelScope]) -> None:

@@ -136,8 +136,7 @@ class Publisher:
         except BaseException:  # raised again: whoever publishes knows what is committed, however that ended
             await keeping.wait()
             raise
-        await keeping.wait()
-        keeping.check(receipt)
+        await keeping.confirmed(receipt)
         return receipt
 
     async def publish_rest(self, receipt: Receipt, taken: int) -> Receipt:

@@ -139,25 +139,23 @@ async def _offer(
     delivery = run.publisher.new_delivery(actor, envelope, receipt)
     delivery.replayed = letter
     keeping = None if run.keeper is None else run.keeper.prepare(envelope, [(actor, delivery)], may_wait=True)
-    if actor.mailbox.has_room:
-        open_receipt(receipt, envelope.id, [actor.name])
-        actor.routed(delivery)
-        if keeping is None:
-            actor.take_in(delivery)
-        else:
-            await keeping.of_one(actor, delivery, receipt)
-        return None
-    if waits is not None and (cycle := run.waits.cycle(waits.actor, [actor])) is not None:
+    has_room = actor.mailbox.has_room
+    if not has_room and waits is not None and (cycle := run.waits.cycle(waits.actor, [actor])) is not None:
         raise WouldDeadlock(cycle)
     open_receipt(receipt, envelope.id, [actor.name])
     actor.routed(delivery)
     waiting = WaitingPublisher(run, from_handler=server is not None)
-    waiting.wait_for(actor, delivery, None)
-    with run.waits.entered(waits, lambda: (actor,)):
-        await waiting.wait()
+    if not has_room:
+        waiting.wait_for(actor, delivery, None)
+        with run.waits.entered(waits, lambda: (actor,)):
+            await waiting.wait()
+    elif keeping is None:
+        actor.take_in(delivery)
+    else:
+        keeping.offer(actor, delivery)
+        keeping.submit()
     if keeping is not None:
-        await keeping.wait()
-        keeping.check(receipt)
+        await keeping.confirmed(receipt)
     if actor.name in waiting.refused:
         return f"while it waited for room, the bus or its subscription ended ({waiting.refused[actor.name].value})"
     return None  # also when its actor was parked meanwhile: then there is a new letter, with this one's history

@@ -221,20 +221,14 @@ class Server(ABC):
         """Handle the next delivery, whatever it is, or sleep until there is one."""
         actor = self.actor
         mailbox, run = actor.mailbox, actor.run
-        if run.keeper is not None and run.keeper.holds_up(actor):
-            delivery = run.keeper.take_suspect(actor)
-            if delivery is None:
-                await run.keeper.pause(actor, self.sleeper)
-                self.is_awake()
-                return
-        else:
-            delivery = mailbox.take(run.now())
+        gate = run.keeper if run.keeper is not None and run.keeper.holds_up(actor) else None
+        delivery = mailbox.take(run.now()) if gate is None else gate.take_suspect(actor)
         if delivery is not None:
             self.left -= 1
             await self._handle(delivery)
             return
         try:
-            await mailbox.wait(run.now(), self.sleeper)
+            await (mailbox.wait(run.now(), self.sleeper) if gate is None else gate.pause(actor, self.sleeper))
         finally:
             self.is_awake()
 

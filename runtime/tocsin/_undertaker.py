@@ -45,10 +45,8 @@ class Undertaker:
         )
         if delivery.replayed is not None:
             letter = letter.after(delivery.replayed)
-        if (kept := self._add(letter)) is None:
+        if (kept := self._add(letter, delivery)) is None:
             return None
-        if self._run.keeper is not None:
-            self._run.keeper.letter(kept, delivery)
         if self._run.is_observed:
             self._run.report(
                 DeliveryDeadLettered(
@@ -73,12 +71,12 @@ class Undertaker:
             first_failed_at=now,
             last_failed_at=now,
         )
-        kept = self._add(letter)
-        if kept is not None and self._run.keeper is not None:
-            self._run.keeper.letter(kept, None)
+        self._add(letter, None)
 
-    def _add(self, letter: DeadLetter[Any]) -> DeadLetter[Any] | None:
-        """Put *letter* into the office, and tell of it in the log; None if it was refused."""
+    def _add(self, letter: DeadLetter[Any], delivery: AnyDelivery | None) -> DeadLetter[Any] | None:
+        """Put *letter*, that of *delivery*, into the office and the store, and tell of it in the log; None if it was
+        refused.
+        """
         office, log = self._run.office, self._run.log
         errors = office.sink_errors
         try:
@@ -87,6 +85,8 @@ class Undertaker:
             log.letter_refused(refusal)
             return None
         log.dead_lettered(letter)
+        if self._run.keeper is not None:
+            self._run.keeper.letter(letter, delivery)
         if office.sink_errors > errors and office.sink_failure is not None:
             log.sink_failed(letter, office.sink_failure)
         return letter

@@ -6,7 +6,7 @@ All of it happens in the loop. The store answers there, too, so nothing here is 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, final
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, final
 
 import anyio
 
@@ -71,11 +71,12 @@ class Keeper:
         self.recovery: Recovery = Recovery(run, self, store.contents, codecs)
 
     @classmethod
-    async def opened(cls, store: Store, run: Run) -> None:
+    async def opened(cls, store: Store, run: Run) -> Self:
         """Open *store*, and put what it holds where it belongs; raise StoreError."""
         run.keeper = keeper = cls(run, await store.open(), store.codecs)
         run.office.mirror = keeper
         await keeper.recover()
+        return keeper
 
     async def recover(self) -> None:
         """Put what the store held where it belongs, and count what had begun; raise StoreError if that is not kept."""
@@ -84,8 +85,7 @@ class Keeper:
             counting.begun()
             self.submit(change, counting.ended)
         self.recovery.all()
-        await counting.wait()
-        counting.check(Receipt())
+        await counting.confirmed(Receipt())
         self._store.forget_begun()
 
     async def close(self) -> None:

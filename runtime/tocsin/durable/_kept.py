@@ -77,17 +77,11 @@ class Keeping:
             with anyio.CancelScope(shield=True):
                 await self._done.wait()
 
-    def check(self, receipt: Receipt) -> None:
-        """Raise StoreError if the store refused something of it."""
+    async def confirmed(self, receipt: Receipt) -> None:
+        """Wait, too, and raise StoreError if the store refused something of it."""
+        await self.wait()
         if self._error is not None:
             raise self._error.about(receipt) from self._error.__cause__
-
-    async def of_one(self, actor: Actor, delivery: AnyDelivery, receipt: Receipt) -> None:
-        """Have one delivery committed, for whose room the caller has looked; raise StoreError."""
-        self.offer(actor, delivery)
-        self.submit()
-        await self.wait()
-        self.check(receipt)
 
 
 @final
