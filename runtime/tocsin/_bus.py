@@ -105,7 +105,7 @@ class EventBus(PublishingFromThreads):
         if stall_threshold is not None:
             check_stall_threshold(stall_threshold)
         self.stall_threshold: float | None = stall_threshold
-        self.store: Store | None = store
+        self.store: Store | None = store  # of the next run: it may be set as long as none is up
         self.instrument: Instrument | None = None  # for the test kit, before the bus runs
         self.random: Random = Random() if random is None else random  # jitter needs no secrecy
         self._run: Run | None = None  # the one that is up, or the last one
@@ -160,12 +160,16 @@ class EventBus(PublishingFromThreads):
         the tree gives up, the block is cancelled and RestartIntensityExceeded is raised; KeyboardInterrupt and
         SystemExit from a handler come out as themselves.
 
-        One run at a time; later ones, also on another loop or backend, start with empty mailboxes and statistics.
+        One run at a time; later ones, also on another loop or backend, start with empty mailboxes and statistics. Raise
+        ValueError if a subscription is durable and the bus has no store, StoreError if that cannot be used.
         """
         check_duration("drain_timeout", drain_timeout)
         check_duration("shutdown_deadline", shutdown_deadline)
         if self.registrar is not None:
             raise BusAlreadyRunning(f"{self!r} is running already: a bus runs once at a time, make a second one")
+        missing = self.without_a_store()
+        if missing is not None:
+            raise ValueError(missing)
         # Only here: what carries a run is a third of the library, and an import should not take the time of it.
         from ._lifetime import lifetime
 

@@ -147,6 +147,12 @@ class Registry(ABC):
                 yield member
                 yield from member.all_groups()
 
+    def without_a_store(self) -> str | None:
+        """Say which subscription cannot run because the bus has no store to keep it in; None if there is none."""
+        if self.bus.store is not None:
+            return None
+        return next((_lacks_store(each, self.bus) for each in self.all_subscriptions() if each.settings.durable), None)
+
     async def end(self, subscription: Subscription) -> None:
         """End *subscription*; see `Subscription.unsubscribe`."""
         if not self.has(subscription):
@@ -175,11 +181,6 @@ class Registry(ABC):
         await registrar.restart_actor(subscription)
 
     def _declare(self, subscription: Subscription) -> Subscription:
-        if subscription.settings.durable and self.bus.store is None:
-            raise ValueError(
-                f"subscription {subscription.name!r} is durable, and bus {self.bus.name!r} has no store to keep it in: "
-                "give it one, EventBus(…, store=SQLiteStore(path))"
-            )
         self._take_in(subscription, "subscription")
         return subscription
 
@@ -196,6 +197,8 @@ class Registry(ABC):
         if registrar is None:
             raise BusNotRunning(f"bus {self.bus.name!r} is not running: use subscribe() before it does")
         registrar.check_thread()
+        if subscription.settings.durable and self.bus.store is None:
+            raise ValueError(_lacks_store(subscription, self.bus))
         self._declare(subscription)
         try:
             await registrar.start_actor(subscription)
@@ -208,6 +211,13 @@ class Registry(ABC):
         if self.bus.registrar is not None:
             hint = f"use `await {instead}(…)`" if instead else "declare groups before the bus runs"
             raise BusAlreadyRunning(f"bus {self.bus.name!r} is running: {hint}")
+
+
+def _lacks_store(subscription: Subscription, bus: EventBus) -> str:
+    return (
+        f"subscription {subscription.name!r} is durable, and bus {bus.name!r} has no store to keep it in: "
+        "give it one, EventBus(…, store=SQLiteStore(path))"
+    )
 
 
 def default_intensity() -> RestartIntensity:

@@ -12,8 +12,20 @@ import pytest
 
 from tocsin import ChildStartError, Envelope, Failure, RestartIntensityExceeded, ReturnedDelivery, StopReport
 from tocsin._envelope import IdSource
-from tocsin.cli._endings import Ended, Ending, Exited, GaveUp, NotStarted, account, ending_of, exit_code, summary
+from tocsin.cli._endings import (
+    Ended,
+    Ending,
+    Exited,
+    GaveUp,
+    NoStore,
+    NotStarted,
+    account,
+    ending_of,
+    exit_code,
+    summary,
+)
 from tocsin.cli._exit_codes import ExitCode
+from tocsin.durable import StoreCorrupt, StoreUnavailable
 from tocsin_supervisors import Unstopped
 from tocsin_supervisors._intensity import Exceeded
 
@@ -88,6 +100,8 @@ def test_of_several_the_handlers_exit_counts_most_then_why_the_tree_ended() -> N
         (Ended(HANGING), SIGTERM, ExitCode.GAVE_UP),
         (GaveUp(gave_up()), SIGTERM, ExitCode.GAVE_UP),
         (NotStarted(ChildStartError("shop", "confirm", None)), None, ExitCode.NOT_STARTED),
+        (NoStore(StoreUnavailable("shop.db", "is in use")), None, ExitCode.NOT_STARTED),
+        (NoStore(StoreCorrupt("shop.db", "is no store")), None, ExitCode.DAMAGED),
         (Exited(7), SIGTERM, 7),
     ],
 )
@@ -109,10 +123,25 @@ def test_the_exit_code_says_how_it_ended(ending: Ending, second: Any, code: int)
         (Exited(3), "a handler ended the process with 3"),
         (Exited(1, "bye"), "a handler ended the process with 1: bye"),
         (NotStarted(ChildStartError("shop", "confirm", None)), "confirm of shop did not start"),
+        (NoStore(StoreUnavailable("shop.db", "is in use")), "the store cannot be used: shop.db"),
     ],
 )
 def test_the_summary_is_one_line(ending: Ending, text: str) -> None:
     assert summary(ending) == text
+
+
+def test_the_account_of_a_group_names_what_is_in_it() -> None:
+    group = ExceptionGroup("unhandled", [OSError("port 80 is taken"), ValueError("and more")])
+    lines = account(GaveUp(gave_up(failure_of(group)))).splitlines()
+    assert [line[16:] for line in lines if "one of them" in line] == [
+        "builtins.OSError: port 80 is taken",
+        "builtins.ValueError: and more",
+    ]
+
+
+def test_the_account_of_a_store_says_what_is_wrong_with_it() -> None:
+    told = account(NoStore(StoreUnavailable("shop.db", "is in use by another process")))
+    assert "reason        store 'shop.db': is in use by another process" in told
 
 
 def test_the_account_of_a_tree_that_gave_up_names_child_restarts_cause_and_place() -> None:

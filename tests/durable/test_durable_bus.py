@@ -63,10 +63,31 @@ async def run_once(store: MemoryStore, **options: Any) -> list[int]:
 # ── what is declared ──
 
 
-def test_a_durable_subscription_needs_a_bus_with_a_store() -> None:
+WITHOUT_A_STORE = r"'ship' is durable, and bus 'shop' has no store.*EventBus\(…, store="
+
+
+async def test_a_durable_subscription_needs_a_bus_with_a_store_when_it_runs() -> None:
     bus = EventBus("shop")
-    with pytest.raises(ValueError, match=r"'ship' is durable, and bus 'shop' has no store.*EventBus\(…, store="):
-        bus.subscribe(print, Order, name="ship", durable=True)
+    bus.subscribe(print, Order, name="ship", durable=True)
+    with pytest.raises(ValueError, match=WITHOUT_A_STORE):
+        async with bus.running():
+            pass
+
+
+async def test_a_running_bus_without_a_store_takes_no_durable_subscription() -> None:
+    async with EventBus("shop").running() as bus:
+        with pytest.raises(ValueError, match=WITHOUT_A_STORE):
+            await bus.subscribe_now(print, Order, name="ship", durable=True)
+
+
+async def test_a_store_may_be_given_after_the_declaration() -> None:
+    declared, given = MemoryStore(), MemoryStore()
+    bus = shop(declared, [])
+    bus.store = given
+    async with bus.running():
+        await bus.publish(Order(666))
+        await bus.stop(drain_timeout=0.0)
+    assert (len(given.copy().events), len(declared.copy().events)) == (1, 0)
 
 
 def test_what_a_durable_subscription_accepts_cannot_be_dropped_by_policy() -> None:

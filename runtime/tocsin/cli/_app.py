@@ -13,10 +13,13 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
+from tocsin.web._binding import Binding
+
 from ._commands import graph_bus, refuse, run_bus
 from ._configuration import PREFIX, StrictEnvironment, file_for
 from ._exit_codes import ExitCode, table
 from ._options import RunOptions
+from ._storing import path_in
 
 HELP = "Supervised actors on an event bus, as a daemon."
 HELP_RUN = (
@@ -81,6 +84,10 @@ def _check(_type: Any, options: RunOptions) -> None:
         seconds = getattr(options, name)
         if not 0 <= seconds < math.inf:
             raise ValueError(f"{name}={seconds}: must be seconds, 0 or more.")
+    if options.store is not None:
+        path_in(options.store)
+    if options.http is not None and not (Binding.of(options.http).is_loopback or options.http_exposed):
+        raise ValueError(f"http={options.http}: others than this machine may reach it: say so by --http-exposed.")
 
 
 def _version() -> str:

@@ -20,6 +20,7 @@ from ._load_errors import CannotLoad
 from ._loading import load_bus
 from ._log import OURS, log_to_stderr
 from ._showing import shown
+from ._storing import CannotStore, give_store
 from ._target import Target, parse_target
 
 if TYPE_CHECKING:
@@ -33,15 +34,28 @@ def run_bus(text: str, options: RunOptions, tokens: Sequence[str], *, may_watch:
     target = _target(text)
     if target is None:
         return ExitCode.USAGE
-    if options.backend == "trio" and importlib.util.find_spec("trio") is None:
-        return refuse("--backend trio needs trio, which is not installed: pip install 'tocsin[trio]'")
+    missing = _missing(options)
+    if missing is not None:
+        return refuse(missing)
     if options.reload and may_watch and not options.check:
         return _watch(options, tokens)
     try:
         bus = load_bus(target, app_dir=options.app_dir, factory=options.factory)
     except CannotLoad as error:
         return _cannot_load(error)
+    try:
+        give_store(bus, options.store)
+    except CannotStore as error:
+        return refuse(str(error))
     return _check(bus, options) if options.check else _serve(bus, options, tokens)
+
+
+def _missing(options: RunOptions) -> str | None:
+    if options.backend == "trio" and importlib.util.find_spec("trio") is None:
+        return "--backend trio needs trio, which is not installed: pip install 'tocsin[trio]'"
+    if options.http is not None and importlib.util.find_spec("anycorn") is None:
+        return "--http needs anycorn, which is not installed: pip install 'tocsin[web]'"
+    return None
 
 
 def graph_bus(text: str, *, format: Literal["mermaid", "json"], factory: bool, app_dir: Path | None) -> int:
@@ -70,6 +84,7 @@ def _check(bus: EventBus, options: RunOptions) -> int:
 
 
 def _serve(bus: EventBus, options: RunOptions, tokens: Sequence[str]) -> int:
+    from ._ground import ground
     from ._herald import Herald
     from ._notifications import watchdog_interval
     from ._notify_socket import NotifySocket
@@ -87,6 +102,7 @@ def _serve(bus: EventBus, options: RunOptions, tokens: Sequence[str]) -> int:
         UnixProcess(),
         NotifySocket.of_environment(),
         Herald(watchdog_interval(os.environ, os.getpid())),
+        ground(bus, options),
     )
     return anyio.run(serve, daemon, backend=options.backend)
 

@@ -8,7 +8,8 @@ from typing import TypeAlias, assert_never, final
 
 from attrs import frozen
 
-from tocsin import ChildStartError, RestartIntensityExceeded, StopReport
+from tocsin import ChildStartError, Failure, RestartIntensityExceeded, StopReport
+from tocsin.durable.exceptions import StoreCorrupt, StoreError
 from tocsin_supervisors._failures import leaves_of
 
 from ._exit_codes import ExitCode
@@ -41,6 +42,14 @@ class NotStarted:
 
 @final
 @frozen
+class NoStore:
+    """What the bus was to keep its durable deliveries in cannot be had."""
+
+    error: StoreError
+
+
+@final
+@frozen
 class Exited:
     """A handler raised SystemExit, or KeyboardInterrupt."""
 
@@ -48,7 +57,7 @@ class Exited:
     message: str = ""
 
 
-Ending: TypeAlias = Ended | GaveUp | NotStarted | Exited
+Ending: TypeAlias = Ended | GaveUp | NotStarted | NoStore | Exited
 
 
 def ending_of(error: BaseException) -> Ending | None:
@@ -74,12 +83,14 @@ def _ending_of_one(error: BaseException) -> Ending | None:
             return GaveUp(error)
         case ChildStartError():
             return NotStarted(error)
+        case StoreError():
+            return NoStore(error)
         case _:
             return None
 
 
 def _order(ending: Ending) -> int:
-    return (Exited, GaveUp, NotStarted, Ended).index(type(ending))
+    return (Exited, GaveUp, NotStarted, NoStore, Ended).index(type(ending))
 
 
 def exit_code(ending: Ending, cut_short_by: signal.Signals | None) -> int:
@@ -91,6 +102,8 @@ def exit_code(ending: Ending, cut_short_by: signal.Signals | None) -> int:
             return ExitCode.GAVE_UP
         case NotStarted():
             return ExitCode.NOT_STARTED
+        case NoStore(error=error):
+            return ExitCode.DAMAGED if isinstance(error, StoreCorrupt) else ExitCode.NOT_STARTED
         case Ended(report=report):
             if report is not None and report.unstopped:
                 return ExitCode.GAVE_UP
@@ -111,6 +124,8 @@ def summary(ending: Ending) -> str:
             return f"the supervision gave up: {shown(error.supervisor)} on {shown(error.child)}, {error.exceeded}"
         case NotStarted(error=error):
             return f"{shown(error.child)} of {shown(error.supervisor)} did not start"
+        case NoStore(error=error):
+            return f"the store cannot be used: {shown(error.path)}"
         case Ended(report=report):
             return "stopped before it had begun" if report is None else _summary_of_stop(report)
         case _:
@@ -143,13 +158,15 @@ def _facts(ending: Ending) -> Iterator[tuple[str, str]]:
             yield "restarts", f"{error.restarts}, the {whose} limit is {error.limit} ({error.exceeded})"
             yield "last failure", shown_failure(error.failure)
             if error.failure is not None:
-                yield from _more_of(error.failure.causes, error.failure.fingerprint)
+                yield from _more_of(error.failure)
             yield "what to do", "repair the cause, allow more restarts, or let the child be parked"
         case NotStarted(error=error):
             reason = shown(error) if error.failure is None else shown_failure(error.failure)
             yield "reason", reason
             if error.failure is not None:
-                yield from _more_of(error.failure.causes, error.failure.fingerprint)
+                yield from _more_of(error.failure)
+        case NoStore(error=error):
+            yield "reason", shown(error, 2000)
         case Ended(report=StopReport(unstopped=unstopped)):
             for each in unstopped:
                 yield "not stopped", f"{shown(each.child)}, at {shown(each.line)}"
@@ -159,9 +176,11 @@ def _facts(ending: Ending) -> Iterator[tuple[str, str]]:
             assert_never(ending)
 
 
-def _more_of(causes: tuple[str, ...], fingerprint: str) -> Iterator[tuple[str, str]]:
-    for cause in causes:
+def _more_of(failure: Failure) -> Iterator[tuple[str, str]]:
+    for leaf in failure.leaves:
+        yield "one of them", shown(leaf)
+    for cause in failure.causes:
         yield "caused by", shown(cause)
-    _, at, place = fingerprint.rpartition(" at ")
+    _, at, place = failure.fingerprint.rpartition(" at ")
     if at:
         yield "at", shown(place)

@@ -12,6 +12,7 @@ class ExitCode(enum.IntEnum):
     IN_ORDER = 0
     FINDINGS = 1
     USAGE = 2
+    DAMAGED = 65  # EX_DATAERR
     NOT_STARTED = 69  # EX_UNAVAILABLE
     GAVE_UP = 70  # EX_SOFTWARE
     LEFT_OVER = 75  # EX_TEMPFAIL
@@ -22,7 +23,8 @@ MEANINGS: dict[str, str] = {
     "0": "ended in order; after SIGTERM or SIGINT: drained, nothing was left",
     "1": "--check has findings",
     "2": "the command line or configuration is wrong, or tocsin[cli] missing",
-    "69": "an actor did not start (EX_UNAVAILABLE)",
+    "65": "the store is damaged, or of something else (EX_DATAERR)",
+    "69": "an actor, the store or --http did not start (EX_UNAVAILABLE)",
     "70": "the supervision gave up, or an actor did not stop (EX_SOFTWARE)",
     "75": "the time for draining was over: deliveries handed back (EX_TEMPFAIL)",
     "78": "MODULE:BUS could not be loaded (EX_CONFIG)",

@@ -29,6 +29,12 @@ class RunOptions:
     """Seconds that what was accepted may take after the first SIGTERM or SIGINT. SIGHUP reads it again."""
     shutdown_deadline: float = 30.0
     """Seconds in which all actors must have stopped after that."""
+    store: str | None = None
+    """File for what durable subscriptions have accepted, in the place of the one that the bus declares, if any."""
+    http: str | None = None
+    """Address and port for /livez, /readyz and /metrics, such as 127.0.0.1:9464. Nothing is served otherwise."""
+    http_exposed: bool = False
+    """Let others than this machine reach --http: there is no password."""
     log_level: LogLevel = "info"
     """How much is written to standard error. SIGHUP reads it again."""
     check: bool = False
