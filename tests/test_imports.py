@@ -74,6 +74,7 @@ def seconds_of(package: str) -> float:
     return float(say_after(SECONDS_OF.format(package=package)))
 
 
+@pytest.mark.slow
 def test_importing_tocsin_is_quick() -> None:
     seconds_of("tocsin")  # once for the bytecode cache
     pairs = [(seconds_of("tocsin"), seconds_of(YARDSTICK)) for _ in range(5)]

@@ -74,11 +74,7 @@ async def serve_lane(server: Server, mailbox: Mailbox) -> None:
             await server.let_others()
         elif mailbox.is_simple:
             mailbox.lie_down(sleeper)
-            try:
-                await sleeper.sleep()
-            except BaseException:  # raised again: only what the wake-up was meant for must not wait
-                mailbox.awake(sleeper)
-                raise
+            await sleeper.sleep()  # cancelled, its life ends: that wakes all, and the next life looks at the lane first
             server.is_awake()
         else:
             return  # a retry waits: it may be due, or the sleep has to end when it is

@@ -155,7 +155,7 @@ def test_there_is_no_room_beyond_the_size_it_may_have(path: Path) -> None:
     connection = opened(path, max_bytes=1 << 20)
     connection.execute("BEGIN")
     with pytest.raises(sqlite3.OperationalError, match="full") as caught:
-        apply(connection, [accept(number) for number in range(1, 100_000)])
+        apply(connection, [accept(number) for number in range(1, 20_000)])
     assert type(as_store_error(path, caught.value)) is StoreFull
     connection.close()
 

@@ -117,6 +117,7 @@ async def test_fault_I12_it_belongs_to_one_run_at_a_time(path: Path) -> None:
     await store.close()
 
 
+@pytest.mark.slow
 async def test_fault_I1_a_full_store_refuses_and_takes_again_once_something_is_settled(path: Path) -> None:
     store = await SQLiteStore(path, max_bytes=1 << 20).open()
     answers = await kept(store, *(accept(number) for number in range(1, 12_000)))
@@ -136,6 +137,7 @@ def take_away(path: Path, what: str) -> None:
         path.with_name("elsewhere").unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["moved", "deleted", "replaced"])
 async def test_fault_I8_a_file_that_is_taken_away_is_noticed_and_nothing_is_taken_any_more(
     path: Path, what: str
@@ -178,6 +180,7 @@ async def test_a_mistake_of_ours_in_opening_is_told(path: Path, monkeypatch: pyt
     await store.close()
 
 
+@pytest.mark.slow
 async def test_fault_I2_an_end_that_cannot_be_written_is_tried_again_and_what_is_new_is_refused(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,7 @@ class Loud:
         self.bus.publish_nowait("deleted")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("raises", [False, True])
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_fault_C10_an_event_that_publishes_or_raises_when_it_is_deleted_harms_nobody(
@@ -62,6 +63,7 @@ class Subscriber:
         self.taken.append(text)
 
 
+@pytest.mark.slow
 async def test_fault_C11_a_handler_that_nobody_else_holds_goes_on_being_called(make_bus: MakeBus) -> None:
     bus, subscriber = make_bus(), Subscriber()
     subscription = bus.subscribe(subscriber.take, str)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import anyio
@@ -230,6 +231,19 @@ async def test_a_question_that_waits_for_room_is_withdrawn(make_bus: MakeBus, ho
         assert bus.ledger().rejected == 1
         assert bus.ledger().blocked == 0
     assert bus.ledger().handled == 2
+
+
+async def test_who_waits_for_room_gets_that_of_a_question_that_is_withdrawn(make_bus: MakeBus) -> None:
+    bus, errors = make_bus(), list[BaseException]()
+    bus.subscribe(slow, int, mailbox=1)
+    async with bus.running(), anyio.create_task_group() as group:
+        await bus.publish(1)
+        await anyio.wait_all_tasks_blocked()
+        group.start_soon(partial(asking, bus, errors, 2, timeout=0.5))
+        await anyio.wait_all_tasks_blocked()
+        group.start_soon(bus.publish, 3)
+        await anyio.sleep(0.75)  # the question has filled the mailbox, and has left it; the handler is still at the first
+        assert (len(errors), bus.ledger().blocked, bus.ledger().handled) == (1, 0, 0)
 
 
 async def test_a_handler_that_raises_is_told_of_once_and_not_retried(make_bus: MakeBus) -> None:

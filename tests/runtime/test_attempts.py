@@ -91,7 +91,7 @@ ORDINARY: dict[str, Callable[[], Exception]] = {
     "fault A22: no memory": MemoryError,
     "fault A13: a time-out of its own": TimeoutError,
 }
-COSTLY = {"fault A3: a group of absurd depth"}  # a second each, to build it
+COSTLY = {"fault A3: a group of absurd depth", "fault A18: a hundred thousand contexts"}  # a second each, to build
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_a_group_is_kept_whole() -> None:
     assert judged(error) == Failed(error)
 
 
-@pytest.mark.parametrize("depth", [1_500, 100_000])
+@pytest.mark.parametrize("depth", [1_500, pytest.param(100_000, marks=pytest.mark.slow)])
 def test_a_group_too_deep_to_be_split_fails_the_attempt(depth: int) -> None:
     judgement = judged(deep_group(depth, ValueError("at the bottom")))
     assert isinstance(judgement, Failed)

@@ -73,6 +73,7 @@ def test_a_ledger_cannot_be_changed() -> None:
         ledger.handled = 7
 
 
+@pytest.mark.slow
 async def test_it_balances_wherever_user_code_can_look(make_bus: MakeBus) -> None:
     looks = 0
     wrong: list[str] = []  # an assertion in a handler would only make a dead letter

@@ -442,6 +442,7 @@ async def test_who_unsubscribes_while_the_group_is_being_stopped_stays_away_when
         assert [child.id for child in node_of(bus, "inner").children] == ["SlowToStop", "FailOnce"]
 
 
+@pytest.mark.slow
 async def test_a_sibling_that_hangs_holds_up_nobody_who_unsubscribes(make_bus: MakeBus) -> None:
     bus, release = make_bus(), anyio.Event()
 
@@ -502,6 +503,7 @@ async def test_who_unsubscribes_is_gone_for_good_in_whatever_step_its_group_come
         assert [child.id for child in node_of(bus, "inner").children] == ["FailOnce"]
 
 
+@pytest.mark.slow
 @simulated(seeds=20, schedules=["random"])
 async def test_who_unsubscribes_while_its_group_comes_back_is_gone_on_any_schedule(simulation: Simulation) -> None:
     due: list[float] = []

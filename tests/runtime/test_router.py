@@ -243,6 +243,7 @@ def test_the_memory_for_routes_has_room_for_every_class_that_was_asked_for() -> 
     assert router.most_routes == MAX_ROUTES + len(classes)
 
 
+@pytest.mark.slow
 def test_fault_H5_classes_made_on_the_fly_do_not_stay_for_ever() -> None:
     router = router_with(Entry((Base,)))
     made = [weakref.ref(type("Dynamic", (Base,), {})) for _ in range(3)]

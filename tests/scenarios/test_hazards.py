@@ -227,6 +227,7 @@ DRIPPING: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", DRIPPING.values(), ids=DRIPPING)
 async def test_one_crash_every_four_seconds_for_ever_is_not_given_up_by_five_in_five_seconds(
     options: dict[str, Any],

@@ -104,28 +104,28 @@ def kept(refs: list[LoadRef]) -> int:
 
 
 @STRATEGIES
-@pytest.mark.parametrize(("policy", "expected"), [(PERMANENT, 100), (TRANSIENT, 100), (TEMPORARY, 0)])
+@pytest.mark.parametrize(("policy", "expected"), [(PERMANENT, 20), (TRANSIENT, 20), (TEMPORARY, 0)])
 @pytest.mark.parametrize("start", [work, work_plainly])
 async def test_O45_only_what_may_be_started_again_keeps_its_arguments(
     start: Start, policy: RestartPolicy, expected: int, strategy: Strategy
 ) -> None:
     async with Supervisor(strategy=strategy).running() as supervisor:
-        refs = [await started(supervisor, f"c{number}", start, policy) for number in range(100)]
+        refs = [await started(supervisor, f"c{number}", start, policy) for number in range(20)]
         await settle()
         assert kept(refs) == expected
-        assert supervisor.count_children().active == 100
+        assert supervisor.count_children().active == 20
 
 
-@pytest.mark.parametrize(("policy", "expected"), [(PERMANENT, 100), (TRANSIENT, 100), (TEMPORARY, 0)])
+@pytest.mark.parametrize(("policy", "expected"), [(PERMANENT, 20), (TRANSIENT, 20), (TEMPORARY, 0)])
 @pytest.mark.parametrize("start", [work, work_plainly])
 async def test_O45_only_what_may_be_started_again_keeps_arguments_of_a_template(
     start: Start, policy: RestartPolicy, expected: int
 ) -> None:
     async with hires(start, policy).running() as supervisor:
-        refs = [(await hired(supervisor))[1] for _ in range(100)]
+        refs = [(await hired(supervisor))[1] for _ in range(20)]
         await settle()
         assert kept(refs) == expected
-        assert supervisor.count_children().active == 100
+        assert supervisor.count_children().active == 20
 
 
 @pytest.mark.parametrize("policy", [PERMANENT, TRANSIENT])

@@ -190,6 +190,7 @@ async def crash_during_reconfigure(random: Random) -> None:
         company.check()
 
 
+@pytest.mark.slow
 @backends
 @schedules
 def test_a_crash_during_a_live_change_leaves_everybody_up_and_the_change_made(backend: str, seeds: range) -> None:

@@ -73,6 +73,7 @@ DEFAULT_TREES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(DEFAULT_TREES, st.sampled_from(Strategy))
 def test_a_tree_of_defaults_is_never_warned_of(children: list[ChildView], strategy: Strategy) -> None:
     assert warnings_of(tree(*children, strategy=strategy)) == []
@@ -142,6 +143,7 @@ def supervisors_of(children: st.SearchStrategy[ChildView]) -> st.SearchStrategy[
     )
 
 
+@pytest.mark.slow
 @given(supervisors_of(ODD_CHILDREN | supervisors_of(ODD_CHILDREN).map(lambda view: ChildView("n", supervisor=view))))
 def test_whatever_is_declared_can_be_spoken_of(view: SupervisorView) -> None:
     for finding in explain(view):
@@ -150,6 +152,7 @@ def test_whatever_is_declared_can_be_spoken_of(view: SupervisorView) -> None:
         assert "  " not in finding.text
 
 
+@pytest.mark.slow
 def test_ten_thousand_children_are_explained_while_nobody_waits() -> None:
     views = [tree(*leaves(10_000, wants_context=True), strategy=strategy) for strategy in Strategy]
     began = time.process_time()

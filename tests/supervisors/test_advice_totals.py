@@ -243,6 +243,7 @@ def test_a_supervisors_limit_that_can_never_be_exceeded_is_not(
     assert not top.exceeded
 
 
+@pytest.mark.slow
 @given(st.lists(LEAVES, min_size=1, max_size=2), LEAVES, INTENSITIES, INTENSITIES, st.sampled_from(Strategy), CRASHES)
 def test_a_subtree_limit_that_can_never_be_exceeded_is_not(
     inside: list[ChildView],

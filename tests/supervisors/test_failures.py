@@ -180,7 +180,7 @@ def test_more_than_twenty_leaves_are_cut() -> None:
     assert failure.truncated
 
 
-@pytest.mark.parametrize("depth", [1_000, 100_000])
+@pytest.mark.parametrize("depth", [1_000, pytest.param(100_000, marks=pytest.mark.slow)])
 def test_a_group_of_any_depth_gives_a_failure(depth: int) -> None:
     failure = Failure.of(nested(ValueError("core"), depth))
     assert failure.type == "builtins.ExceptionGroup"
@@ -287,7 +287,7 @@ def test_a_generator_exit_inside_a_group_is_a_crash() -> None:
     assert crash.__cause__ is closed
 
 
-@pytest.mark.parametrize("depth", [999, 1_000, 100_000])
+@pytest.mark.parametrize("depth", [999, 1_000, pytest.param(100_000, marks=pytest.mark.slow)])
 def test_a_deep_group_of_exceptions_is_ordinary(depth: int) -> None:
     leaves = sort_leaves(nested(ValueError(), depth), Cancelled)
     assert len(leaves.ordinary) == 1

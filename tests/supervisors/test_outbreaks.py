@@ -249,6 +249,7 @@ async def test_a_temporary_canary_does_not_exist() -> None:
         assert supervisor.count_children().specs == 0
 
 
+@pytest.mark.slow
 async def test_suspensions_of_many_causes_do_not_use_up_the_budget_of_the_supervisor() -> None:
     def child(number: int) -> ChildSpec:
         async def body() -> None:

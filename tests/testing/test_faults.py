@@ -163,9 +163,9 @@ async def everything_goes_wrong(simulation: Simulation) -> None:
 
 test_a_bus_keeps_its_promises_whatever_goes_wrong = simulated(seeds=5)(everything_goes_wrong)
 
-test_a_bus_keeps_its_promises_whoever_is_cancelled_meanwhile = cancelled_at_every_step(
-    targets=("run", "publisher 10", "native"), runs=15
-)(everything_goes_wrong)
+test_a_bus_keeps_its_promises_whoever_is_cancelled_meanwhile = pytest.mark.slow(
+    cancelled_at_every_step(targets=("run", "publisher 10", "native"), runs=15)(everything_goes_wrong)
+)
 
 test_a_bus_keeps_its_promises_on_many_schedules = pytest.mark.slow(
     pytest.mark.timeout(600)(simulated(seeds=50)(everything_goes_wrong))

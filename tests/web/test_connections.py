@@ -207,6 +207,7 @@ async def test_an_error_of_the_listener_itself_is_raised() -> None:
     assert len(host.ended) == 1
 
 
+@pytest.mark.slow
 @cancelled_at_every_step()
 async def test_cancelled_at_any_step_it_ends_and_every_connection_is_closed(simulation: Simulation) -> None:
     clients = [Client() for _ in range(3)]
