@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 # What any program that uses anyio on asyncio imports before its first line; it is measured beside the library, because
 # seconds alone would say more about the machine. There are machines on which it takes 50 ms, and some that take 200.

@@ -40,7 +40,9 @@ def test_no_row_is_faster_than_the_shortest_or_slower_than_the_longest(
     assert shortest_row(backoff, restarts) * (1 - 1e-12) <= row <= longest_row(backoff, restarts) * (1 + 1e-12)
 
 
-@pytest.mark.parametrize("restarts", [COUNTED + 1, *(pytest.param(each, marks=pytest.mark.slow) for each in (20_000, 30_000))])
+@pytest.mark.parametrize(
+    "restarts", [COUNTED + 1, *(pytest.param(each, marks=pytest.mark.slow) for each in (20_000, 30_000))]
+)
 @pytest.mark.parametrize("jitter", [0.0, 0.25])
 def test_a_backoff_that_grows_for_long_is_summed_up_as_a_series(restarts: int, jitter: float) -> None:
     backoff = Backoff(0.001, 30.0, 1.0004, jitter)
