@@ -242,9 +242,7 @@ async def test_who_waits_for_room_gets_that_of_a_question_that_is_withdrawn(make
         group.start_soon(partial(asking, bus, errors, 2, timeout=0.5))
         await anyio.wait_all_tasks_blocked()
         group.start_soon(bus.publish, 3)
-        await anyio.sleep(
-            0.75
-        )  # the question has filled the mailbox, and has left it; the handler is still at the first
+        await anyio.sleep(0.75)  # the question has left the mailbox that it had filled; the handler is at the first
         assert (len(errors), bus.ledger().blocked, bus.ledger().handled) == (1, 0, 0)
 
 
