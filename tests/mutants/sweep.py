@@ -1,6 +1,6 @@
 """Change the parts that decide, mechanically, one place at a time, and see whether the tests notice.
 
-    python -m tests.mutants.sweep [--jobs N] [lanes | router | mailbox | decisions …]
+    python -m tests.mutants.sweep [--jobs N] [--file TEXT] [lanes | router | mailbox | decisions …]
 
 Needs cosmic-ray, which makes the changes. A change that no test notices is a *survivor*: it means the same, or does not
 matter, or shows a hole. `survivors.toml` says of each why it may live. Fails if one is not in there, or if fewer than
@@ -25,10 +25,11 @@ LIMIT = 120.0  # seconds for one group of tests: what does not end has been noti
 SCORE = 0.95
 
 
-def sweep(name: str, jobs: int) -> bool:
-    """Try every change of a subject, and say whether enough are noticed, and the rest are argued."""
+def sweep(name: str, jobs: int, text: str) -> bool:
+    """Try every change of a subject in the files with *text* in their names, and say whether enough are noticed, and
+    the rest are argued."""
     subject = SUBJECTS[name]
-    mutants = [mutant for file in subject.files for mutant in mutants_of(file)]
+    mutants = [mutant for file in subject.files if text in file for mutant in mutants_of(file)]
     print(f"{name}: {len(mutants)} changes", flush=True)
     file = subject.files[0]
     with laboratories(jobs) as pool:
@@ -71,13 +72,14 @@ def report(name: str, count: int, unnoticed: list[Mutant]) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants.sweep", description="See what the tests notice.")
     parser.add_argument("--jobs", type=int, default=2, help="so many at a time (default: 2)")
+    parser.add_argument("--file", default="", metavar="TEXT", help="only changes of files with TEXT in their names")
     parser.add_argument("subject", nargs="*", help=f"of {', '.join(SUBJECTS)} (default: all)")
     arguments = parser.parse_args()
     wrong = set(arguments.subject) - SUBJECTS.keys()
     if wrong:
         parser.error(f"{', '.join(sorted(wrong))}: must be of {', '.join(SUBJECTS)}")
     os.chdir(ROOT)
-    done = [sweep(name, arguments.jobs) for name in arguments.subject or SUBJECTS]
+    done = [sweep(name, arguments.jobs, arguments.file) for name in arguments.subject or SUBJECTS]
     sys.exit(0 if all(done) else 1)
 
 

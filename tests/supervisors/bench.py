@@ -65,7 +65,8 @@ class Bench:
         self.reports: list[Any] = []
         self.told_above = 0  # restarts, in sum
         options.setdefault("intensity", PLENTY)
-        self.machine = Machine("root", specs, options=Options(**options), random=Random(1), incarnations={})
+        lives: dict[str, int] = options.pop("incarnations", {})
+        self.machine = Machine("root", specs, options=Options(**options), random=Random(1), incarnations=lives)
 
     def on(self, fact: Fact) -> list[Directive]:
         """Tell a fact, and give the directives that are no reports."""

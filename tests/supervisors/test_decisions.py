@@ -355,6 +355,27 @@ def test_a_supervisor_that_says_it_hangs_is_passed_over_unnamed() -> None:
     assert bench.words(Hangs("b", 1)) == []
 
 
+def test_a_supervisor_that_says_twice_that_it_hangs_counts_once() -> None:
+    bench = Bench(spec("a"), spec("b", grace_period=math.inf)).begin()
+    bench.on(StopAsked())
+    bench.on(Hangs("b", 1))
+    bench.on(Hangs("b", 1))
+    assert bench.ended("a") == ["AllHang"]
+
+
+def test_hundreds_of_children_that_hang_are_counted() -> None:
+    bench = Bench(*[spec(str(each), grace_period=math.inf) for each in range(300)], shutdown_deadline=10.0).begin()
+    bench.on(StopAsked())
+    bench.later(10.0)
+    assert bench.later(1.0)[-1] == "AllHang"
+
+
+def test_a_child_in_its_hundreds_of_lives_is_still_listened_to() -> None:
+    bench = Bench(spec("a"), incarnations={"a": 998}).begin()
+    bench.on(Ended("a", int("999"), CRASHED))
+    assert bench.later(0.0) == ["start a"]
+
+
 def test_a_child_that_is_not_being_stopped_cannot_hang() -> None:
     bench = Bench(spec("a")).begin()
     assert bench.words(Hangs("a", 1)) == []

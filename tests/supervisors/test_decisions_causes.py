@@ -16,6 +16,7 @@ from tocsin_supervisors import (
     Exit,
     RestartIntensity,
     RestartScheduled,
+    Strategy,
     SuspendChild,
     Suspended,
 )
@@ -156,6 +157,28 @@ def test_who_needs_one_that_is_just_starting_waits_for_it() -> None:
     assert stage.later(0.0) == ["start p"]
     stage.ended("q", crash("of p"))
     assert held(stage) == {"q": "p"}
+
+
+def test_where_children_are_restarted_together_nobody_waits_for_whom_it_needs() -> None:
+    stage = Bench(spec("a", needs=("b",)), spec("b"), strategy=Strategy.ONE_FOR_ALL).begin()
+    stage.ended("b", crash("X"))
+    stage.ended("a")
+    stage.later(0.0)
+    stage.up("a")
+    assert stage.state("b") is ChildState.STARTING
+    stage.ended("a", crash("Y"))
+    assert held(stage) == {}
+
+
+def test_a_canary_waits_for_nobody_that_it_needs() -> None:
+    stage = Bench(spec("a", backoff=SLOW, needs=("d",)), *(spec(id, backoff=SLOW) for id in "bcd")).begin()
+    fail(stage, "abc", crash("X"))
+    assert held(stage) == {"b": "a", "c": "a"}
+    stage.later(5.0)
+    stage.up("a")
+    stage.ended("d", crash("Y"))
+    stage.ended("a", crash("X"))
+    assert "a" not in held(stage)
 
 
 def test_who_needs_one_that_there_is_not_waits_for_nobody() -> None:
