@@ -81,6 +81,8 @@ from ._reports import DeliveryRetried as DeliveryRetried
 from ._reports import EventUndeliverable as EventUndeliverable
 from ._reports import PhaseChanged as PhaseChanged
 from ._reports import Report as Report
+from ._reports import SubscriptionPaused as SubscriptionPaused
+from ._reports import SubscriptionResumed as SubscriptionResumed
 from ._settings import Settings as Settings
 from ._statistics import BusStatistics as BusStatistics
 from ._statistics import SubscriptionStatistics as SubscriptionStatistics

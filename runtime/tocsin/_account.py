@@ -294,6 +294,7 @@ class Account:
             self.rejected(delivery, RejectReason.ACTOR_DOWN)
         else:
             self.mailbox.put_back(delivery)
+            self.run.one_ended(0)  # paused, nobody waits for it any more
 
     # ── probation ──
 

@@ -18,6 +18,7 @@ from .exceptions import ActorRestarting, ActorStopped, FinishActor
 if TYPE_CHECKING:
     from tocsin_supervisors import ChildContext, Failure
 
+    from ._backends import Sleeper
     from ._delivery import AnyDelivery
     from ._run import Run
     from ._subscription import Subscription
@@ -27,12 +28,24 @@ if TYPE_CHECKING:
 class Actor(Account):
     """See the module."""
 
-    __slots__ = ("asked", "context", "ending", "is_leaving", "last_error", "presence", "was_cut")
+    __slots__ = (
+        "_held_up",
+        "asked",
+        "context",
+        "ending",
+        "is_leaving",
+        "is_paused",
+        "last_error",
+        "presence",
+        "was_cut",
+    )
 
     def __init__(self, run: Run, subscription: Subscription) -> None:
         super().__init__(run, subscription)
         self.asked: int = 0  # questions that somebody waits for
         self.presence: Presence = Presence.DOWN
+        self.is_paused: bool = False  # by request, see `_pausing.py`
+        self._held_up: tuple[Sleeper, ...] = ()  # of its servers that may not begin anything, for whatever reason
         self.is_leaving: bool = False  # its subscription is being ended: what is left goes back, and is not buried
         self.context: ChildContext | None = None  # of the incarnation that is up
         self.was_cut: bool = False  # the incarnation that is up, which has no cell that would know
@@ -81,9 +94,22 @@ class Actor(Account):
         """Let every server that sleeps look at the state of the actor."""
         self.mailbox.look_up()
         self.mailbox.wake_all()
-        if self.run.keeper is not None:
-            self.run.keeper.wake(self)
+        self.let_go_on()
         self._end_probation()
+
+    async def hold_up(self, sleeper: Sleeper) -> None:
+        """Let a server sleep on *sleeper* until it may go on, or is to look at the state of the actor."""
+        self._held_up = (*self._held_up, sleeper)
+        try:
+            await sleeper.sleep()
+        finally:
+            self._held_up = tuple(each for each in self._held_up if each is not sleeper)
+
+    def let_go_on(self) -> None:
+        """Let the servers that are held up look whether they still are."""
+        held_up, self._held_up = self._held_up, ()
+        for sleeper in held_up:
+            sleeper.wake()
 
     def begin(self, incarnation: int) -> None:
         """A new incarnation begins; nothing ends it yet."""

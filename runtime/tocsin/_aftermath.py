@@ -90,6 +90,7 @@ def _retry_or_bury(actor: Actor, delivery: AnyDelivery, failed: Failed, failure:
         _retry(actor, delivery, verdict.delay, failure)
     else:
         actor.bury(delivery, DeadLetterReason.FOREIGN_CANCEL if failed.foreign else verdict.reason, failure)
+    run.one_ended(0)  # if the actor is paused, a drain does not wait for another attempt
     if is_sick:
         actor.health.begin_probation()
         request = SuspendChild(f"{actor.name} is sick", cause=failure.type)

@@ -294,6 +294,13 @@ class EventBus(PublishingFromThreads):
 
     # ── being looked at ──
 
+    @property
+    def phase(self) -> str:
+        """Where it is between start and stop: new, starting, running, draining, stopping or stopped; forked, in a child
+        of the process that runs it. In any thread, and at the cost of reading an attribute.
+        """
+        return str(Phase.NEW if self._run is None else self._run.phase)
+
     def statistics(self) -> BusStatistics:
         """Give a frozen snapshot: phase, ledger, tree, and the counters and gauges of each subscription.
 

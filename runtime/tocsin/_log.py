@@ -99,6 +99,21 @@ class BusLog:
                 before,
             )
 
+    # ── what operators do ──
+
+    def paused(self, actor: Actor) -> None:
+        """Tell that somebody has paused *actor*."""
+        self._write(logging.INFO, "%s is paused: it begins nothing until it is resumed", actor.name, actor=actor.name)
+
+    def resumed(self, actor: Actor) -> None:
+        """Tell that *actor* goes on."""
+        self._write(logging.INFO, "%s is resumed", actor.name, actor=actor.name)
+
+    def left_over(self, actor: Actor, count: int) -> None:
+        """Tell that a drain does not wait for what a paused *actor* has not begun."""
+        text = "%s is paused: the drain leaves the %s deliveries that wait for it, unless it is resumed"
+        self._write(logging.WARNING, text, actor.name, count, actor=actor.name)
+
     # ── the store ──
 
     def not_kept(self, error: Exception) -> None:

@@ -24,6 +24,7 @@ from ._incarnation import live
 from ._ledger import add_up
 from ._lifecycle import Phase
 from ._outcomes import RejectReason
+from ._pausing import pause, resume
 from ._pooled import PooledServer
 from ._presence import Presence
 from ._publishing import own_server
@@ -139,6 +140,7 @@ class Members:
         actor.bury_queue()
         actor.let_go_of_reserved()
         self._run.absent.discard(actor)
+        self._run.paused.discard(actor)
         self._run.log.forget(actor.name)
         if self._run.actors.pop(actor.name, None) is not None:
             self._run.limits.forget(actor.servers)
@@ -170,6 +172,14 @@ class Members:
     def _forget_route(self, actor: Actor) -> None:
         if actor.presence is not Presence.GONE:
             self._run.router.remove(actor)
+
+    def pause_actor(self, subscription: Subscription) -> None:
+        """Let the actor of *subscription* begin nothing more."""
+        pause(self._run.actors[subscription.name])
+
+    def resume_actor(self, subscription: Subscription) -> None:
+        """Let the actor of *subscription* go on."""
+        resume(self._run.actors[subscription.name])
 
     async def restart_actor(self, subscription: Subscription) -> None:
         """Start a parked or ended actor again."""

@@ -9,7 +9,7 @@ from tocsin_supervisors import RestartIntensity, Strategy
 
 from ._settings import settings_of
 from ._subscription import Subscription, subscription_of_actor, subscription_of_handler
-from .exceptions import BusAlreadyRunning, BusNotRunning, DuplicateName
+from .exceptions import BusAlreadyRunning, BusNotRunning, DuplicateName, UnknownSubscription
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,6 +30,12 @@ class Registrar(Protocol):
 
     async def start_actor(self, subscription: Subscription) -> None:
         """Start the actor of a subscription made while running, and route events to it."""
+
+    def pause_actor(self, subscription: Subscription) -> None:
+        """Let an actor begin nothing more."""
+
+    def resume_actor(self, subscription: Subscription) -> None:
+        """Let an actor that is paused go on."""
 
     async def restart_actor(self, subscription: Subscription) -> None:
         """Start a parked or ended actor again."""
@@ -174,11 +180,25 @@ class Registry(ABC):
 
     async def restart(self, subscription: Subscription) -> None:
         """Start the actor of *subscription* again; see `Subscription.restart`."""
+        await self._registrar_for(subscription).restart_actor(subscription)
+
+    def pause(self, subscription: Subscription) -> None:
+        """Let *subscription* begin nothing more; see `Subscription.pause`."""
+        self._registrar_for(subscription).pause_actor(subscription)
+
+    def resume(self, subscription: Subscription) -> None:
+        """Let *subscription* go on; see `Subscription.resume`."""
+        self._registrar_for(subscription).resume_actor(subscription)
+
+    def _registrar_for(self, subscription: Subscription) -> Registrar:
+        """Give who knows the actor of *subscription* in the run that is up."""
         registrar = self.bus.registrar
         if registrar is None:
-            raise BusNotRunning(f"bus {self.bus.name!r} is not running: its actors start with it")
+            raise BusNotRunning(f"bus {self.bus.name!r} is not running: its actors live as long as it runs")
         registrar.check_thread()
-        await registrar.restart_actor(subscription)
+        if not self.has(subscription):
+            raise UnknownSubscription(subscription.name, list(self.bus.subscriptions))
+        return registrar
 
     def _declare(self, subscription: Subscription) -> Subscription:
         self._take_in(subscription, "subscription")

@@ -76,6 +76,32 @@ class PhaseChanged:
     at: float
 
 
-DeliveryReport: TypeAlias = DeliveryRetried | DeliveryDeadLettered | DeliveryDropped | EventUndeliverable | PhaseChanged
+@final
+@frozen(kw_only=True)
+class SubscriptionPaused:
+    """Somebody has asked that the subscription begins no delivery until it is resumed."""
+
+    subscription: str
+    at: float
+
+
+@final
+@frozen(kw_only=True)
+class SubscriptionResumed:
+    """A subscription that was paused goes on."""
+
+    subscription: str
+    at: float
+
+
+DeliveryReport: TypeAlias = (
+    DeliveryRetried
+    | DeliveryDeadLettered
+    | DeliveryDropped
+    | EventUndeliverable
+    | PhaseChanged
+    | SubscriptionPaused
+    | SubscriptionResumed
+)
 Report: TypeAlias = tocsin_supervisors.Report | DeliveryReport
 """Everything that an observer may be called with."""

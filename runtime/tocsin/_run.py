@@ -28,6 +28,7 @@ from ._log import BusLog
 from ._members import Members
 from ._observing import Reporter
 from ._outcomes import RejectReason
+from ._pausing import left_alone, waiting_in
 from ._pool import Pool
 from ._posts import Post, PostBox
 from ._publishing import Publisher
@@ -104,6 +105,7 @@ class Run:
         self.published_slowly: int = 0
         self.undeliverable: int = 0
         self.absent: set[Actor] = set()  # parked, or gone: what is in their mailboxes, nobody will handle
+        self.paused: set[Actor] = set()  # by request: what waits in their mailboxes, nobody handles for now
         self.is_draining: bool = False
         self._pending: int = 0  # while it drains: deliveries that have not ended
         # Also set when there is nothing to wait for any more, because the bus stops.
@@ -189,6 +191,8 @@ class Run:
         self._pending = self.ledger().live
         for actor in self.actors.values():
             actor.mailbox.look_up()
+        for actor in self.paused:
+            self.log.left_over(actor, waiting_in(actor))
 
     async def _publish_post(self, post: Post) -> None:
         """Publish what another thread has handed over: also while the bus drains, as it was handed over before."""
@@ -216,16 +220,16 @@ class Run:
                 self.drained.set()
 
     def is_idle(self) -> bool:
-        """True when nothing is left that an actor may still handle."""
+        """True when nothing is left that an actor may still handle, as long as those that are paused stay so."""
         pending = self._pending if self.is_draining else self.ledger().live
-        return self.posts.is_empty and pending <= sum(actor.ledger().live for actor in self.absent)
+        return self.posts.is_empty and pending <= left_alone(self)
 
     async def drain(self, limit: float) -> bool:
         """Take no new events, and wait until what was accepted has ended, for *limit* seconds at most.
 
-        True: nothing is left.
+        True: nothing is left, but with those who are down for good.
 
-        A stop ends the wait, and so does a shorter limit of it.
+        A stop ends the wait, and so does a shorter limit of it. What paused actors have not begun is not waited for.
         """
         self.enter(Phase.DRAINING)
         if self.is_idle():
@@ -236,7 +240,7 @@ class Run:
                 await self.drained.wait()
             finally:
                 self._drains.remove(scope)
-        return self.is_idle()
+        return self.is_idle() and not any(waiting_in(actor) for actor in self.paused)
 
     def shorten_drains(self, limit: float) -> None:
         """Let drains that wait end within *limit* seconds from now."""

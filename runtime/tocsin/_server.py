@@ -187,6 +187,9 @@ class Server(ABC):
                 if actor.is_stopping:
                     return
                 self.attention = actor.needs_attention
+                if actor.is_paused:
+                    await self._wait_until_resumed()
+                    continue
                 if actor.health.on_probation and not self._may_probe:
                     await self._wait_for_probation()
                     continue
@@ -228,9 +231,17 @@ class Server(ABC):
             await self._handle(delivery)
             return
         try:
-            await (mailbox.wait(run.now(), self.sleeper) if gate is None else gate.pause(actor, self.sleeper))
+            await (mailbox.wait(run.now(), self.sleeper) if gate is None else actor.hold_up(self.sleeper))
         finally:
             self.is_awake()
+
+    async def _wait_until_resumed(self) -> None:
+        """While its actor is paused, it takes nothing, by whichever way."""
+        try:
+            await self.actor.hold_up(self.sleeper)
+        finally:
+            self.is_awake()
+        self.attention = True
 
     async def _wait_for_probation(self) -> None:
         """After a suspension one server probes with one delivery at a time. The others must not sleep in the mailbox

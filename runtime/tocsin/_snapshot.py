@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from ._lifecycle import Phase
 from ._registry import Group
 from ._statistics import NEVER_RAN, BusStatistics, SubscriptionStatistics
 
@@ -21,7 +22,7 @@ def snapshot(bus: EventBus, run: Run | None) -> BusStatistics:
     if run is None:
         return BusStatistics(
             name=bus.name,
-            phase="new",
+            phase=str(Phase.NEW),
             published=0,
             undeliverable=0,
             ledger=NEVER_RAN,
@@ -65,6 +66,7 @@ def _of_actor(actor: Actor, node: TreeNode | None) -> SubscriptionStatistics:
         name=actor.name,
         group=registry.name if isinstance(registry, Group) else None,
         state="stopped" if node is None else node.state,
+        is_paused=actor.is_paused,
         depth=mailbox.queued,
         capacity=mailbox.capacity,
         oldest_age=0.0 if oldest is None else max(0.0, actor.run.now() - oldest),

@@ -24,6 +24,8 @@ class SubscriptionStatistics:
     """The group it was declared on; None for the bus itself."""
     state: str
     """The state of its actor: starting, running, stopping, waiting, suspended, parked, stopped, finished."""
+    is_paused: bool
+    """True: it begins nothing until it is resumed."""
     depth: int
     """Deliveries ready to be taken."""
     capacity: int

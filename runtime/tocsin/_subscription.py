@@ -69,6 +69,23 @@ class Subscription:
         """
         await self.registry.end(self)
 
+    def pause(self) -> None:
+        """Begin no delivery until `resume`: no new one, no retry, no answer to a question; what is in flight ends.
+
+        The mailbox goes on accepting, so back-pressure and overflow policies hold as ever, and what waits keeps its
+        order. Limits hold, too: what expires meanwhile becomes a dead letter when its turn comes, and who asks waits
+        until its timeout. It outlasts restarts of the actor and ends with the run. A drain does not wait for what a
+        paused subscription has not begun: that is returned by the stop, and a durable one has it in the next run.
+
+        Idempotent, and from anywhere in the thread of the bus, its own handler included. Raise BusNotRunning when the
+        bus does not run, UnknownSubscription after `unsubscribe`.
+        """
+        self.registry.pause(self)
+
+    def resume(self) -> None:
+        """Go on after `pause`, with what has waited longest. Idempotent; it raises what `pause` does."""
+        self.registry.resume(self)
+
     async def restart(self) -> None:
         """Start the actor again after it was parked or has ended, with all its restarts to spare.
 

@@ -20,6 +20,7 @@ from tocsin import (
     DropReason,
     EventBus,
     FinishActor,
+    Group,
     Handled,
     MailboxFull,
     Priority,
@@ -30,6 +31,7 @@ from tocsin import (
     RestartIntensity,
     RestartPolicy,
     Strategy,
+    Subscription,
     handles,
 )
 from tocsin.durable import StoredDelivery, StoreFull, Unreadable, Update
@@ -940,6 +942,96 @@ async def test_a_suspect_whose_actor_is_down_for_long_holds_nobody_up_for_ever(
         await anyio.sleep(60.0)
         assert receipt.outcomes == {"first": Handled()}
         assert "second did not come up in time to handle it alone" in caplog.text
+
+
+# ── pausing ──
+
+
+async def test_what_waits_in_a_paused_subscription_is_there_in_the_next_run() -> None:
+    store, handled = MemoryStore(), list[int]()
+    async with shop(store, handled).running() as bus:
+        bus.subscriptions["ship"].pause()
+        await bus.publish_many([Order(1), Order(2)])
+        before = anyio.current_time()
+    assert anyio.current_time() == before
+    assert bus.stop_report is not None
+    assert [each.is_durable for each in bus.stop_report.returned] == [True, True]
+    assert handled == []
+    assert await run_once(store) == [1, 2]
+
+
+class Lonely:
+    """A bus whose handlers note how many of them run at most while theirs does, each for a second."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.bus = EventBus("shop", store=store)
+        self.running: list[str] = []
+        self.handled: list[tuple[str, int]] = []
+
+    def subscribe(self, name: str, on: Group | None = None) -> Subscription:
+        async def handle(_order: Order) -> None:
+            self.running.append(name)
+            most = len(self.running)
+            await anyio.sleep(1.0)
+            most = max(most, len(self.running))
+            self.running.remove(name)
+            self.handled.append((name, most))
+
+        return (on or self.bus).subscribe(handle, Order, name=name, durable=True)
+
+
+async def test_a_suspect_whose_actor_is_paused_is_put_off_and_tried_alone_when_it_is_resumed() -> None:
+    lonely = Lonely(await killed_with_suspects(Order(666), first=Order, second=Order))
+    lonely.subscribe("first")
+    second = lonely.subscribe("second")
+    async with lonely.bus.running() as bus:
+        second.pause()
+        await anyio.sleep(0.5)
+        await bus.publish(Order(1))
+        await anyio.sleep(2.0)
+        assert lonely.handled == [("first", 1), ("first", 1)]
+        second.resume()
+        await bus.publish(Order(2))
+        await anyio.sleep(5.0)
+        assert lonely.handled[2] == ("second", 1)
+        assert sorted(name for name, _ in lonely.handled[3:]) == ["first", "second", "second"]
+
+
+async def test_a_suspect_whose_actor_is_down_and_paused_holds_nobody_up() -> None:
+    lonely = Lonely(await killed_with_suspects(Order(666), first=Order, second=Order))
+    lonely.subscribe("first", lonely.bus.group("alone"))
+    group = lonely.bus.group("pair", strategy=Strategy.ONE_FOR_ALL)
+    second = lonely.subscribe("second", group)
+
+    @group.actor(name="neighbour", backoff=Backoff(initial=100.0, maximum=100.0, jitter=0.0), on_failure="restart")
+    class Neighbour:  # pyright: ignore[reportUnusedClass]  # the decorator has it
+        @handles(str)
+        async def crash(self, _text: str) -> None:
+            await cancel_as_a_stranger()
+
+    async with lonely.bus.running() as bus:
+        await anyio.sleep(0.5)
+        await bus.publish("crash")
+        await anyio.sleep(1.0)
+        second.pause()
+        await bus.publish(Order(1))
+        await anyio.sleep(1.5)
+        assert lonely.handled == [("first", 1), ("first", 1)]
+        second.resume()
+        await anyio.sleep(300.0)
+        assert lonely.handled[2:] == [("second", 1), ("second", 1)]
+
+
+async def test_a_suspect_that_its_actor_has_begun_is_tried_to_its_end_when_it_is_paused() -> None:
+    lonely = Lonely(await killed_with_suspects(Order(666), first=Order))
+    first = lonely.subscribe("first")
+    lonely.subscribe("second")
+    async with lonely.bus.running() as bus:
+        await anyio.sleep(0.5)
+        first.pause()
+        await bus.publish(Order(1))
+        await anyio.sleep(2.0)
+        assert lonely.handled == [("first", 1), ("second", 1)]
 
 
 # ── the store for tests ──

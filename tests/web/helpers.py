@@ -27,6 +27,7 @@ def of_subscription(name: str = "bill", **facts: Any) -> SubscriptionStatistics:
     well: dict[str, Any] = {
         "group": None,
         "state": "running",
+        "is_paused": False,
         "depth": 0,
         "capacity": 1000,
         "oldest_age": 0.0,

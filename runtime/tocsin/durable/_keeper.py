@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tocsin._actor import Actor
-    from tocsin._backends import Sleeper
     from tocsin._delivery import AnyDelivery
     from tocsin._envelope import Envelope
     from tocsin._run import Run
@@ -66,8 +65,8 @@ class Keeper:
         self._seen = 0
         self._held_letters: set[int] = set()  # being replayed: the store is told of their end by other means
         self._closed: anyio.Event | None = None  # once it is being closed
-        self._is_paused = False
-        self.quarantine: Quarantine = Quarantine(run.log.not_tried_alone)
+        self._is_behind = False  # so far that durable actors wait for it
+        self.quarantine: Quarantine = Quarantine(run.log.not_tried_alone, self.let_all_go_on)
         self.recovery: Recovery = Recovery(run, self, store.contents, codecs)
 
     @classmethod
@@ -201,9 +200,9 @@ class Keeper:
         done(error)
         if error is not None:
             self._run.log.not_kept(error)
-        if self._is_paused and self._store.backlog < FAR_BEHIND // 2:
-            self._is_paused = False
-            self.quarantine.wake_all()
+        if self._is_behind and self._store.backlog < FAR_BEHIND // 2:
+            self._is_behind = False
+            self.let_all_go_on()
 
     def begin(self, delivery: int, attempt: int) -> int | None:
         """Note that *attempt* of *delivery* is about to begin; None: that cannot be written down, and is not."""
@@ -235,20 +234,17 @@ class Keeper:
         """Tell whether *actor* may not take just anything now: suspects are tried, or the store is far behind."""
         if not actor.settings.durable:
             return False
-        self._is_paused = self._is_paused or self._store.backlog > FAR_BEHIND
-        return self._is_paused or self.quarantine.is_on
+        self._is_behind = self._is_behind or self._store.backlog > FAR_BEHIND
+        return self._is_behind or self.quarantine.is_on
 
     def take_suspect(self, actor: Actor) -> AnyDelivery | None:
         """Give the suspect whose turn it is, if *actor* is to handle it now."""
-        return None if self._is_paused else self.quarantine.take(actor)
+        return None if self._is_behind else self.quarantine.take(actor)
 
-    async def pause(self, actor: Actor, sleeper: Sleeper) -> None:
-        """Sleep until it may go on, or is to look at its state."""
-        await self.quarantine.pause(actor, sleeper)
-
-    def wake(self, actor: Actor) -> None:
-        """Let the servers of *actor* that pause look at its state."""
-        self.quarantine.wake(actor)
+    def let_all_go_on(self) -> None:
+        """Let all servers that are held up look whether they still are."""
+        for actor in self._run.actors.values():
+            actor.let_go_on()
 
     # ── the clocks ──
 

@@ -5,6 +5,11 @@ for it. An attempt that ends in any way, a failure included, clears its delivery
 
 Without this, everything that happened to be in hand when a message killed the process would be counted against its
 allowance each time, and the innocent would be buried with the guilty one.
+
+The states of a suspect: it stands in `suspects`, first in line it is tried, and then it is none any more. If
+its actor is paused before it has taken it, it is put off, so that nobody else waits for the operator; it stands last in
+line again when the actor is resumed, and the gate is closed once more. What others have begun by then goes on beside
+it.
 """
 
 from __future__ import annotations
@@ -17,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tocsin._actor import Actor
-    from tocsin._backends import Sleeper
     from tocsin._delivery import AnyDelivery
 
     from ._kept import Kept
@@ -27,15 +31,19 @@ PATIENCE = 30.0  # seconds for the actor of a suspect to take it: as long as an 
 
 @final
 class Quarantine:
-    """See the module. *skipped* is told whose turn has passed as its actor did not come up."""
+    """See the module. *skipped* is told whose turn has passed as its actor did not come up, *open_gate* that all may go
+    on.
+    """
 
-    def __init__(self, skipped: Callable[[AnyDelivery], object]) -> None:
+    def __init__(self, skipped: Callable[[AnyDelivery], object], open_gate: Callable[[], object]) -> None:
         self._skipped = skipped
+        self._open = open_gate
         self.suspects: list[tuple[Actor, AnyDelivery]] = []
         self._alone: tuple[Actor, AnyDelivery] | None = None  # whose turn it is
         self._taken = anyio.Event()
         self._over = anyio.Event()
-        self._paused: dict[Actor, list[Sleeper]] = {}
+        self._put_off: list[tuple[Actor, AnyDelivery]] = []
+        self._has_more = anyio.Event()
 
     @property
     def is_on(self) -> bool:
@@ -43,27 +51,52 @@ class Quarantine:
         return bool(self.suspects)
 
     async def run(self) -> None:
-        """Let one after the other be tried, then open the gate for all. Cancelled, it opens, too."""
+        """Let one after the other be tried, then open the gate for all, until cancelled; then it opens, too."""
         try:
-            while self.suspects:
-                await self._try_alone(*self.suspects[0])
-                self.suspects.pop(0)
+            while True:
+                self._has_more = anyio.Event()
+                while self.suspects:
+                    await self._try_alone(*self.suspects[0])
+                    self.suspects.pop(0)
+                self._open()
+                await self._has_more.wait()
         finally:
             self.suspects.clear()
-            self.wake_all()
+            self._open()
 
     async def _try_alone(self, actor: Actor, delivery: AnyDelivery) -> None:
         if delivery.ended or actor.presence.is_for_good:
             return
+        if actor.is_paused:
+            self._put_off.append((actor, delivery))
+            return
         self._alone, self._taken, self._over = (actor, delivery), anyio.Event(), anyio.Event()
-        self.wake(actor)
+        actor.let_go_on()
         with anyio.move_on_after(PATIENCE) as patience:
             await self._taken.wait()
-        if not patience.cancelled_caught:
+        if self._alone is None:
+            self._put_off.append((actor, delivery))
+        elif not patience.cancelled_caught:
             await self._over.wait()  # its time limit ends it, if it has one
         else:
             self._skipped(delivery)
         self._alone = None
+
+    # ── operators pause and resume ──
+
+    def paused(self, actor: Actor) -> None:
+        """*actor* is paused: if it has not taken the suspect whose turn it is, others have theirs first."""
+        if self._alone is not None and self._alone[0] is actor and not self._taken.is_set():
+            self._alone = None
+            self._taken.set()
+
+    def resumed(self, actor: Actor) -> None:
+        """*actor* goes on: those of its suspects that were put off have their turn again, last of all."""
+        back = [each for each in self._put_off if each[0] is actor]
+        if back:
+            self._put_off = [each for each in self._put_off if each[0] is not actor]
+            self.suspects += back
+            self._has_more.set()
 
     # ── what servers ask ──
 
@@ -81,24 +114,3 @@ class Quarantine:
         if self._alone is not None and self._alone[1].kept is kept:
             self._taken.set()
             self._over.set()
-
-    # ── who waits at the gate ──
-
-    async def pause(self, actor: Actor, sleeper: Sleeper) -> None:
-        """Sleep until there may be something to do again, or the actor is to look at its state."""
-        sleepers = self._paused.setdefault(actor, [])
-        sleepers.append(sleeper)
-        try:
-            await sleeper.sleep()
-        finally:
-            sleepers.remove(sleeper)
-
-    def wake(self, actor: Actor) -> None:
-        """Let all servers of *actor* look."""
-        for sleeper in self._paused.pop(actor, ()):
-            sleeper.wake()
-
-    def wake_all(self) -> None:
-        """Let all look."""
-        for actor in list(self._paused):
-            self.wake(actor)
