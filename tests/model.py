@@ -81,6 +81,8 @@ class Sub:
     name: str
     config: Config
     is_coupled: bool = False
+    is_paused: bool = False
+    is_stopped: bool = False
     lanes: list[list[Pair]] = Factory(lambda: [list[Pair]() for _ in range(4)])
     held: list[Pair] = Factory(list[Pair])  # found in a lane while their key was busy
     retries: list[tuple[float, Pair]] = Factory(list[tuple[float, Pair]])  # by due time
@@ -96,6 +98,10 @@ class Sub:
     @property
     def has_room(self) -> bool:
         return len(self.queued) + len(self.retries) < self.config.capacity
+
+    @property
+    def has_idle_server(self) -> bool:
+        return not self.is_paused and not self.is_stopped and len(self.in_flight) < self.config.concurrency
 
     @property
     def busy_keys(self) -> set[int]:
@@ -154,6 +160,13 @@ class Sub:
                 self.held.remove(pair)
                 self.put_first(pair)
                 return
+
+    def interrupt(self) -> None:
+        """End the incarnation: what it has in hand is first in its lane again, and the attempt does not count."""
+        for pair in self.in_flight:
+            pair.attempt -= 1
+            self.put_first(pair)
+        self.in_flight.clear()
 
     def put_first(self, pair: Pair) -> None:
         self.lanes[pair.priority].insert(0, pair)
@@ -247,15 +260,13 @@ class Model:
         self.letters.append(Letter(sub.name, pair, reason))
 
     def _interrupt_those_coupled_to(self, crashed: Sub) -> None:
-        """Restart the others: what they have in hand is first in its lane again, and the attempt does not count."""
+        """Restart the others, those that had been stopped, too."""
         coupled = [sub for sub in self.subs.values() if sub.is_coupled]
         place = coupled.index(crashed)
         others = {"one_for_one": [], "one_for_all": coupled, "rest_for_one": coupled[place:]}[self.coupling]
         for sub in others:
-            for pair in sub.in_flight:
-                pair.attempt -= 1
-                sub.put_first(pair)
-            sub.in_flight.clear()
+            sub.interrupt()
+            sub.is_stopped = False
 
     # ── what the operator does ──
 
@@ -265,6 +276,28 @@ class Model:
     def unsubscribe(self, name: str) -> None:
         self._clear(self.subs[name], "unsubscribed")
         self.gone.update(self.subs.pop(name).counts)
+
+    def pause(self, name: str) -> None:
+        self.subs[name].is_paused = True
+
+    def resume(self, name: str) -> None:
+        self.subs[name].is_paused = False
+        self._settle_down()
+
+    def stop_actor(self, name: str) -> None:
+        sub = self.subs[name]
+        sub.interrupt()
+        sub.is_stopped = True
+        for pair in list(sub.blocked):
+            sub.blocked.remove(pair)
+            del pair.publication.waiting[pair]
+            self._bury(sub, pair, "actor_stopped")
+            self._conclude(pair.publication)
+
+    def restart(self, name: str) -> None:
+        self.subs[name].interrupt()
+        self.subs[name].is_stopped = False
+        self._settle_down()
 
     def drain(self) -> None:
         self.open = False
@@ -307,7 +340,9 @@ class Model:
         return Pair(publication, priority, key, expires_at, self.numbers)
 
     def _offer(self, sub: Sub, pair: Pair, *, nowait: bool) -> None:
-        if self._is_duplicate(sub, pair):
+        if sub.is_stopped:
+            self._bury(sub, pair, "actor_stopped")
+        elif self._is_duplicate(sub, pair):
             sub.end(pair, "dropped:duplicate")
         elif sub.config.policy == "coalesce" and self._coalesced(sub, pair):
             pass
@@ -400,7 +435,7 @@ class Model:
     def _due_times(self) -> Iterator[float]:
         for sub in self.subs.values():
             yield from (pair.deadline for pair in sub.in_flight if pair.deadline < math.inf)
-            if len(sub.in_flight) < sub.config.concurrency:
+            if sub.has_idle_server:
                 yield from (due for due, _ in sub.retries)
         for publication in self.publications:
             yield from (limit for limit in publication.waiting.values() if limit < math.inf)
@@ -409,7 +444,7 @@ class Model:
         """Let every idle server take what it may, and every publisher in for which there is room."""
         for sub in self.subs.values():
             self._admit(sub)
-            while len(sub.in_flight) < sub.config.concurrency and (pair := sub.take(self.now)) is not None:
+            while sub.has_idle_server and (pair := sub.take(self.now)) is not None:
                 if self.now >= pair.expires_at:
                     self._bury(sub, pair, "expired")
                     sub.release(pair.key)

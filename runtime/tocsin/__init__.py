@@ -81,6 +81,8 @@ from ._reports import DeliveryRetried as DeliveryRetried
 from ._reports import EventUndeliverable as EventUndeliverable
 from ._reports import PhaseChanged as PhaseChanged
 from ._reports import Report as Report
+from ._reports import RestartRequested as RestartRequested
+from ._reports import StopRequested as StopRequested
 from ._reports import SubscriptionPaused as SubscriptionPaused
 from ._reports import SubscriptionResumed as SubscriptionResumed
 from ._settings import Settings as Settings

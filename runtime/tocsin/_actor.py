@@ -35,6 +35,7 @@ class Actor(Account):
         "ending",
         "is_leaving",
         "is_paused",
+        "is_to_stay_down",
         "last_error",
         "presence",
         "was_cut",
@@ -46,6 +47,7 @@ class Actor(Account):
         self.presence: Presence = Presence.DOWN
         self.is_paused: bool = False  # by request, see `_pausing.py`
         self._held_up: tuple[Sleeper, ...] = ()  # of its servers that may not begin anything, for whatever reason
+        self.is_to_stay_down: bool = False  # an operator stops it, see `_operating.py`
         self.is_leaving: bool = False  # its subscription is being ended: what is left goes back, and is not buried
         self.context: ChildContext | None = None  # of the incarnation that is up
         self.was_cut: bool = False  # the incarnation that is up, which has no cell that would know
@@ -115,7 +117,7 @@ class Actor(Account):
         """A new incarnation begins; nothing ends it yet."""
         self.incarnation = incarnation
         self.ending = None
-        self.was_cut = False
+        self.was_cut = self.is_to_stay_down = False
         # New for each life: at the end of the last one it was set, so that every server may see that end.
         self._probation_over = None
 
@@ -131,6 +133,8 @@ class Actor(Account):
 
     def went_down(self, presence: Presence) -> None:
         """The incarnation ended: whoever waits for an answer is told at once, and for good if the actor is."""
+        if presence is Presence.DOWN and self.is_to_stay_down:
+            presence = Presence.STOPPED
         self.presence = presence
         self.context = None
         for server in self.servers:
@@ -144,6 +148,7 @@ class Actor(Account):
             for delivery, publisher in self.mailbox.blocked():
                 publisher.buried(delivery)
                 self.bury(delivery, DeadLetterReason.ACTOR_STOPPED)
+            self.run.one_ended(0)  # a drain does not wait for what it has
 
     def _tell_askers(self, error: type[ActorRestarting | ActorStopped]) -> None:
         if not self.asked:

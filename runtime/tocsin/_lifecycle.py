@@ -37,6 +37,11 @@ def is_over(phase: Phase) -> bool:
     return phase in (Phase.NEW, Phase.STOPPED, Phase.FORKED)
 
 
+def ends(phase: Phase) -> bool:
+    """Say whether the tree of a run in *phase* is being stopped, or was: nothing in it is started again."""
+    return phase in (Phase.STOPPING, Phase.STOPPED)
+
+
 def forward(current: Phase, wanted: Phase) -> Phase:
     """Give the later of both phases: a stop that was asked for twice, or a drain asked for while stopping, changes
     nothing.

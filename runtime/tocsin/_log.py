@@ -109,6 +109,10 @@ class BusLog:
         """Tell that *actor* goes on."""
         self._write(logging.INFO, "%s is resumed", actor.name, actor=actor.name)
 
+    def operated(self, actor: Actor, what: str) -> None:
+        """Tell that somebody has *actor* stopped or restarted."""
+        self._write(logging.INFO, "%s is being %s by request", actor.name, what, actor=actor.name)
+
     def left_over(self, actor: Actor, count: int) -> None:
         """Tell that a drain does not wait for what a paused *actor* has not begun."""
         text = "%s is paused: the drain leaves the %s deliveries that wait for it, unless it is resumed"

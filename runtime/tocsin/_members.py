@@ -22,7 +22,8 @@ from tocsin_supervisors import (
 from ._actor import Actor
 from ._incarnation import live
 from ._ledger import add_up
-from ._lifecycle import Phase
+from ._lifecycle import Phase, ends
+from ._operating import Operating
 from ._outcomes import RejectReason
 from ._pausing import pause, resume
 from ._pooled import PooledServer
@@ -43,10 +44,11 @@ if TYPE_CHECKING:
 class Members:
     """See the module. It is the `Registrar` of a bus that runs."""
 
-    __slots__ = ("_run", "_supervisors")
+    __slots__ = ("_operating", "_run", "_supervisors")
 
     def __init__(self, run: Run) -> None:
         self._run = run
+        self._operating = Operating(run)
         self._supervisors: dict[Registry, Supervisor] = {}
 
     def check_thread(self) -> None:
@@ -122,6 +124,7 @@ class Members:
         actor = self._run.actors[subscription.name]
         # It is routed to only once it is up: a subscription that fails to start must not have swallowed anything.
         self._run.router.remove(actor)
+        self._operating.starting.add(actor)
         try:
             await self._supervisors[subscription.registry].start_child(spec, keep=True)
         except SupervisorNotRunning as error:
@@ -130,6 +133,8 @@ class Members:
         except BaseException:  # raised again: what was begun for the actor is undone
             self._close_account(actor)
             raise
+        finally:
+            self._operating.starting.discard(actor)
         self._run.router.add(actor)
         if self._run.keeper is not None:
             self._run.keeper.recovery.of(actor)
@@ -162,12 +167,29 @@ class Members:
 
     async def _end_actor(self, actor: Actor, done: anyio.Event) -> None:
         try:
-            await _delete_child(self._supervisors[actor.subscription.registry], actor.name)
+            await self._delete_child(self._supervisors[actor.subscription.registry], actor.name)
         finally:
             actor.take_back_everything(RejectReason.UNSUBSCRIBED)
             self._close_account(actor)
             actor.subscription.registry.let_go(actor.subscription)
             done.set()
+
+    async def _delete_child(self, supervisor: Supervisor, name: str) -> None:
+        """Have a child down and forgotten, whatever its supervisor is doing at the moment."""
+        while True:
+            try:
+                with suppress(SupervisorNotRunning):  # then it is down, or being brought down
+                    await supervisor.terminate_child(name)
+                with suppress(ChildRunning, ChildRestarting):  # its group was down before, and is up again: once more
+                    await supervisor.delete_child(name)
+                    return
+            except ChildNotFound:
+                return  # a temporary one that has ended by itself
+            except SupervisorNotRunning:
+                if supervisor.state == "stopping":
+                    await supervisor.stop()  # asks for nothing new: it waits until all are down, or hang for good
+                if supervisor.state == "stopping" or ends(self._run.phase):
+                    return
 
     def _forget_route(self, actor: Actor) -> None:
         if actor.presence is not Presence.GONE:
@@ -182,23 +204,9 @@ class Members:
         resume(self._run.actors[subscription.name])
 
     async def restart_actor(self, subscription: Subscription) -> None:
-        """Start a parked or ended actor again."""
-        await self._supervisors[subscription.registry].restart_child(subscription.name)
+        """Have a fresh incarnation of an actor up."""
+        await self._operating.restart(self._run.actors[subscription.name], self._supervisors[subscription.registry])
 
-
-async def _delete_child(supervisor: Supervisor, name: str) -> None:
-    """Have a child down and forgotten, whatever its supervisor is doing at the moment."""
-    while True:
-        try:
-            with suppress(SupervisorNotRunning):  # then it is down, or being brought down
-                await supervisor.terminate_child(name)
-            with suppress(ChildRunning, ChildRestarting):  # its group was down before, and is up again: once more
-                await supervisor.delete_child(name)
-                return
-        except ChildNotFound:
-            return  # a temporary one that has ended by itself
-        except SupervisorNotRunning:
-            if supervisor.state == "stopping":
-                await supervisor.stop()  # asks for nothing new: it waits until all are down, or hang for good
-                if supervisor.state == "stopping":
-                    return
+    async def stop_actor(self, subscription: Subscription) -> None:
+        """Have an actor down until it is restarted."""
+        await self._operating.stop(self._run.actors[subscription.name], self._supervisors[subscription.registry])

@@ -14,9 +14,10 @@ class Presence(enum.Enum):
     PARKED = (
         "parked"  # its restart intensity was exceeded: what is in its mailbox stays, new deliveries are dead-lettered
     )
+    STOPPED = "stopped"  # by an operator: the same
     GONE = "gone"  # ended for good
 
     @property
     def is_for_good(self) -> bool:
         """True if it stays down unless somebody asks for it: what it is sent becomes dead letters."""
-        return self in (Presence.PARKED, Presence.GONE)
+        return self in (Presence.PARKED, Presence.STOPPED, Presence.GONE)

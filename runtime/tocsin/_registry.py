@@ -38,7 +38,10 @@ class Registrar(Protocol):
         """Let an actor that is paused go on."""
 
     async def restart_actor(self, subscription: Subscription) -> None:
-        """Start a parked or ended actor again."""
+        """Have a fresh incarnation of an actor up."""
+
+    async def stop_actor(self, subscription: Subscription) -> None:
+        """Have an actor down until it is restarted."""
 
     async def end_actor(self, subscription: Subscription) -> None:
         """Stop the actor of a subscription and take back what it had not handled."""
@@ -179,8 +182,12 @@ class Registry(ABC):
             del self.members[subscription.name], self.bus.names[subscription.name]
 
     async def restart(self, subscription: Subscription) -> None:
-        """Start the actor of *subscription* again; see `Subscription.restart`."""
+        """Have a fresh incarnation of *subscription* up; see `Subscription.restart`."""
         await self._registrar_for(subscription).restart_actor(subscription)
+
+    async def bring_down(self, subscription: Subscription) -> None:
+        """Have the actor of *subscription* down; see `Subscription.stop`."""
+        await self._registrar_for(subscription).stop_actor(subscription)
 
     def pause(self, subscription: Subscription) -> None:
         """Let *subscription* begin nothing more; see `Subscription.pause`."""
@@ -194,7 +201,7 @@ class Registry(ABC):
         """Give who knows the actor of *subscription* in the run that is up."""
         registrar = self.bus.registrar
         if registrar is None:
-            raise BusNotRunning(f"bus {self.bus.name!r} is not running: its actors live as long as it runs")
+            raise BusNotRunning(f"bus {self.bus.name!r} is not running: its actors start with it")
         registrar.check_thread()
         if not self.has(subscription):
             raise UnknownSubscription(subscription.name, list(self.bus.subscriptions))

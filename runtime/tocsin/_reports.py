@@ -94,6 +94,24 @@ class SubscriptionResumed:
     at: float
 
 
+@final
+@frozen(kw_only=True)
+class RestartRequested:
+    """Somebody has asked that the actor of the subscription be replaced by a fresh incarnation."""
+
+    subscription: str
+    at: float
+
+
+@final
+@frozen(kw_only=True)
+class StopRequested:
+    """Somebody has asked that the actor of the subscription be stopped, until it is restarted."""
+
+    subscription: str
+    at: float
+
+
 DeliveryReport: TypeAlias = (
     DeliveryRetried
     | DeliveryDeadLettered
@@ -102,6 +120,8 @@ DeliveryReport: TypeAlias = (
     | PhaseChanged
     | SubscriptionPaused
     | SubscriptionResumed
+    | RestartRequested
+    | StopRequested
 )
 Report: TypeAlias = tocsin_supervisors.Report | DeliveryReport
 """Everything that an observer may be called with."""

@@ -23,7 +23,7 @@ from ._backends import NextTurn, can_watch_tasks, monotonic_clock, sleepers, sli
 from ._composing import compose
 from ._envelope import IdSource
 from ._ledger import Ledger, add_up
-from ._lifecycle import Phase, forward, may_publish
+from ._lifecycle import Phase, ends, forward, may_publish
 from ._log import BusLog
 from ._members import Members
 from ._observing import Reporter
@@ -177,7 +177,7 @@ class Run:
         self.routes.clear()
         if entered is Phase.DRAINING:
             self._begin_to_drain()
-        if entered in (Phase.STOPPING, Phase.STOPPED):
+        if ends(entered):
             self.drained.set()
         self.report(PhaseChanged(bus=self.name, phase=str(entered), at=self.now()))
         for actor in self.actors.values():

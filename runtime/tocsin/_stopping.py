@@ -44,11 +44,23 @@ class StopReport:
     """What a stop left behind."""
 
     returned: tuple[ReturnedDelivery, ...] = ()
-    """Accepted and not handled, in the order of acceptance. Empty after a drain that was given enough time."""
+    """Accepted and not handled, in the order of acceptance. Empty after a drain that was given enough time, but for what
+    paused, stopped and parked subscriptions had.
+    """
     unpublished: tuple[Any, ...] = ()
     """Events of `post_from_thread` that were still on their way, or that a full mailbox had not taken by then."""
     unstopped: tuple[supervision.Unstopped, ...] = ()
     """Actors that had not ended when their time was up, each with the line it is stuck at."""
+
+    @property
+    def handed_back(self) -> tuple[ReturnedDelivery, ...]:
+        """Of `returned`, those that are lost unless somebody takes them from here."""
+        return tuple(each for each in self.returned if not each.is_durable)
+
+    @property
+    def kept(self) -> tuple[ReturnedDelivery, ...]:
+        """Of `returned`, those that the store has for the next run."""
+        return tuple(each for each in self.returned if each.is_durable)
 
     def __str__(self) -> str:
         return f"stopped: {len(self.returned)} deliveries returned, {len(self.unstopped)} actors not stopped"

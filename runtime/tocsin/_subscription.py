@@ -87,11 +87,35 @@ class Subscription:
         self.registry.resume(self)
 
     async def restart(self) -> None:
-        """Start the actor again after it was parked or has ended, with all its restarts to spare.
+        """Replace the actor by a fresh incarnation, whether it is up, down or parked, with all its restarts to spare.
 
-        Raise ChildStartError if it does not start (it stays down), ChildRunning if it is up, or BusNotRunning.
+        One that is up is stopped as always: it may finish its delivery within its grace period, else the delivery is
+        first in line again and not counted. The mailbox is kept and goes on accepting. One that waits for a restart or
+        is suspended does not wait any longer. Nothing is charged to a restart intensity, and the rest of its group
+        stays as it is. One that does not stop is reported (`StopTimedOut`) and waited for.
+
+        A call while another one restarts it waits for that one. From inside the subscription's own handler it only asks
+        for the restart and returns, since it would wait for itself. Cancelled, the restart goes on by itself.
+
+        Raise ChildStartError if it does not start, or was stopped before it had (it stays down then, as after `stop`);
+        ChildRestarting while `subscribe_now` waits for its first start; ChildNotFound for a temporary one that has
+        ended; SupervisorNotRunning while its group is down; UnknownSubscription after `unsubscribe`; BusNotRunning when
+        the bus does not run, or ends meanwhile.
         """
         await self.registry.restart(self)
+
+    async def stop(self) -> None:
+        """Stop the actor within its grace period, and leave it down until `restart`; it stays subscribed.
+
+        It is then like one that is parked: what is in its mailbox waits for the restart, what it is sent becomes dead
+        letters, which can be replayed, and who asks is told at once (`ActorStopped`). To hold events back instead, use
+        `pause`. The end of the run returns what is left, and a durable subscription has it in the next run, in which
+        the actor starts again. As in OTP, a restart of its whole group starts it, too. A temporary one is gone for good.
+
+        Idempotent; of several calls of `stop` and `restart` the last one wins. Of its own handler, a cancellation, and
+        what is raised, the same is true as for `restart`; what is down already is no error.
+        """
+        await self.registry.bring_down(self)
 
     def statistics(self) -> SubscriptionStatistics:
         """Give a frozen snapshot of the counters and gauges of the current or last run; raise BusNotRunning if there

@@ -121,15 +121,21 @@ class Administered(Nested):
             if not (isinstance(child, ChildRef) and child.is_of(self)):
                 raise
 
-    async def restart_child(self, child: str | ChildRef) -> Any:
+    async def restart_child(self, child: str | ChildRef, *, even_if_up: bool = False) -> Any:
         """Start a child that is down, parked ones too, with all its restarts to spare; give what it passed to
         `started()`.
+
+        *even_if_up*: one that is up is stopped first, within its grace period, and one that waits for its restart does
+        not wait any longer; neither is charged to any limit. One that does not stop is reported, and waited for. Its
+        siblings stay up, whatever the strategy. By default it is refused, as in OTP: `ChildRunning`, `ChildRestarting`.
+        So are, in any case, one whose start somebody waits for, and a temporary one of a running supervisor, which has
+        let go of what it was started with.
 
         Raise `ChildNotFound`, `ChildRunning`, `ChildRestarting`, `TemplateSupervisor` for an id where a reference is
         needed, or `ChildStartError` (it stays down then). Cancelled, it is brought down again.
         """
         id = self._id_of(child)
-        value = await self._ask(lambda token: RestartAsked(token, id))
+        value = await self._ask(lambda token: RestartAsked(token, id, even_if_up))
         return None if value is DECLINED else value
 
     async def delete_child(self, child: str | ChildRef) -> None:

@@ -9,7 +9,8 @@ The rules, in the order in which they win:
    a fatal exit; a fatal error replaces any other reason. Children are stopped in reverse start order, one at a time;
    one that hangs is reported and passed over. When the deadline has come, all that is left is cancelled at once. The
    supervisor ends when the last child is down.
-3. A request about a child wins over its restart: terminating it ends its restart loop.
+3. A request about a child wins over its restart: terminating it ends its restart loop. One that is to be restarted even
+   if it is up is stopped first, and started when it is down, alone and uncharged; what is asked for last wins.
 4. The initial start goes in order, one at a time. A child that fails the first start of its life in it ends the
    supervisor.
 5. A child that ended by itself is restarted as its policy says. Each restart is charged to the child's intensity and
@@ -209,7 +210,7 @@ class Machine:
             case Alarm.ROUND:
                 self._rounds.begin_starting()
             case Alarm.RESTART:
-                children.start(children.slots[id])
+                self._rounds.due(children.slots[id])
             case Alarm.START_TIMEOUT:
                 children.slots[id].is_late = True
                 children.stop(children.slots[id])
@@ -267,8 +268,9 @@ class Machine:
         self._rounds.give_up()
         children.alarms.set((OURS, Alarm.DEADLINE), children.now + children.options.shutdown_deadline)
         for slot in children.slots.values():
-            children.refuse(slot.starter, SupervisorNotRunning(children.path, "stopping"))
-            slot.starter = None
+            for token in (slot.starter, slot.comes_back_for):
+                children.refuse(token, SupervisorNotRunning(children.path, "stopping"))
+            slot.starter = slot.comes_back_for = None
             slot.disarm(children.alarms)
             # Who is late now is stopped in its turn: it must not be before those started after it.
             children.alarms.clear((slot.spec.id, Alarm.START_TIMEOUT))

@@ -65,7 +65,7 @@ class Aftermath:
     def _was_up(self, slot: Slot, was: ChildState, exit: Exit) -> Ending | None:
         if slot.is_ordered_down:
             slot.is_ordered_down = False
-            self._leave_down(slot)
+            self._obeyed(slot)
         elif was is ChildState.STOPPING:
             self._stopped_in_round(slot)
         elif isinstance(exit, Renewed) and not slot.lives_once:
@@ -80,6 +80,15 @@ class Aftermath:
     def _restart(self, slot: Slot, exit: Exit) -> Ending | None:
         problem = self._restarts.restart(slot, exit)
         return None if problem is None else Ending(problem)
+
+    def _obeyed(self, slot: Slot) -> None:
+        """It is down by request: for good, or to be started anew."""
+        token, slot.comes_back_for = slot.comes_back_for, None
+        if token is None:
+            self._leave_down(slot)
+        else:
+            slot.starter = token
+            self._rounds.start_soon(slot)
 
     def _leave_down(self, slot: Slot) -> None:
         if not self._children.keeps(slot):

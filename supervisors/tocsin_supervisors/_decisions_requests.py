@@ -6,6 +6,10 @@
 | up, or stopping   | already started | stopped            | running    | running    |
 | starting, waiting | already present | stopped, not again | restarting | restarting |
 | down              | already present | nothing to do      | started    | forgotten  |
+
+A restart may be asked for even if the child is up. Then one that lives is stopped, and started as soon as it is down;
+that of which the start is awaited, waits no longer. Only where somebody else waits for its start, or it has let go of
+what it is started with, it is as in the table. Whoever terminates it meanwhile wins.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from typing import TYPE_CHECKING, assert_never
 from ._children import ChildState
 from ._options import refusal_of
 from ._requests import DeleteAsked, ReconfigureAsked, RestartAsked, StartAsked, TerminateAsked, Withdrawn
+from ._rounds import start_for
 from .exceptions import (
     BadCombination,
     ChildAlreadyPresent,
@@ -63,7 +68,7 @@ def _start(children: Children, round: Round | None, request: StartAsked) -> None
             return
         slot = children.add(request.spec)
         slot.is_new, slot.is_kept = True, request.keep
-        _start_for(children, round, slot, request.token)
+        start_for(children, round, slot, request.token)
     elif slot.state in (ChildState.RUNNING, ChildState.STOPPING):
         children.refuse(request.token, ChildAlreadyStarted(children.path, id))
     else:
@@ -80,12 +85,20 @@ def _why_not_start(children: Children, spec: ChildSpec) -> BadCombination | TooM
 def _restart(children: Children, round: Round | None, request: RestartAsked) -> None:
     slot = children.slots.get(request.child)
     error = _why_not_down(children, slot, request.child)
+    if slot is not None and request.even_if_up and not slot.is_being_started and not slot.lives_once:
+        _call_off(children, round, slot)
+        error = None
     if slot is None or error is not None:
         children.refuse(request.token, error or ChildNotFound(children.path, request.child))
         return
     slot.absolve()
     slot.is_new = False
-    _start_for(children, round, slot, request.token)
+    if slot.is_alive:
+        slot.is_ordered_down = True
+        slot.comes_back_for = slot.asked_by = request.token
+        children.stop(slot)
+    else:
+        start_for(children, round, slot, request.token)
 
 
 def _delete(children: Children, request: DeleteAsked) -> None:
@@ -101,22 +114,13 @@ def _delete(children: Children, request: DeleteAsked) -> None:
 def _why_not_down(children: Children, slot: Slot | None, id: str) -> ChildRunning | ChildRestarting | None:
     if slot is None:
         return None
+    if slot.comes_back_for is not None:
+        return ChildRestarting(children.path, id)
     if slot.state in (ChildState.RUNNING, ChildState.STOPPING):
         return ChildRunning(children.path, id)
     if slot.state is ChildState.STARTING or slot.is_awaited:
         return ChildRestarting(children.path, id)
     return None
-
-
-def _start_for(children: Children, round: Round | None, slot: Slot, token: int) -> None:
-    slot.starter = slot.asked_by = token
-    if round is None:
-        children.start(slot)
-    else:
-        # Others are being started or stopped in order: it takes its turn, which is the last.
-        slot.state = ChildState.WAITING
-        round.leave(slot.spec.id)
-        round.add(slot.spec.id)
 
 
 def _terminate(children: Children, round: Round | None, request: TerminateAsked) -> None:
@@ -135,19 +139,14 @@ def _withdraw(children: Children, round: Round | None, request: Withdrawn) -> No
     slot = children.slots.get(request.child)
     if slot is None or slot.asked_by != request.token:
         return
-    slot.starter = None
+    slot.starter = slot.comes_back_for = None
     slot.is_unwanted = slot.is_new
     _bring_down(children, round, slot)
 
 
 def _bring_down(children: Children, round: Round | None, slot: Slot) -> None:
-    """Have it down for good: whatever was about to start it is called off."""
-    if round is not None:
-        round.leave(slot.spec.id)
-    error = ChildStartError(children.path, slot.spec.id, None, "it was terminated before it was up")
-    children.refuse(slot.starter, error)
-    slot.starter = None
-    slot.disarm(children.alarms)
+    """Have it down for good."""
+    _call_off(children, round, slot)
     if slot.is_alive:
         slot.is_ordered_down = True
         children.stop(slot)
@@ -155,6 +154,17 @@ def _bring_down(children: Children, round: Round | None, slot: Slot) -> None:
     slot.state = ChildState.STOPPED
     if not children.keeps(slot):
         children.forget(slot)
+
+
+def _call_off(children: Children, round: Round | None, slot: Slot) -> None:
+    """Whatever was about to start it does not, and whoever waits for that is told."""
+    if round is not None:
+        round.leave(slot.spec.id)
+    for token in (slot.starter, slot.comes_back_for):
+        error = ChildStartError(children.path, slot.spec.id, None, "it was terminated before it was up")
+        children.refuse(token, error)
+    slot.starter = slot.comes_back_for = None
+    slot.disarm(children.alarms)
 
 
 def _reconfigure(children: Children, request: ReconfigureAsked) -> None:

@@ -37,10 +37,11 @@ class TerminateAsked:
 @final
 @attrs.frozen
 class RestartAsked:
-    """Start a child that is down."""
+    """Start a child that is down; *even_if_up*: any other, too, once it was stopped."""
 
     token: int
     child: str
+    even_if_up: bool = False
 
 
 @final

@@ -78,6 +78,18 @@ class Round:
         self.to_start = list(reversed(self.affected))
 
 
+def start_for(children: Children, round: Round | None, slot: Slot, token: int) -> None:
+    """Start a child that is down, by request."""
+    slot.starter = slot.asked_by = token
+    if round is None:
+        children.start(slot)
+    else:
+        # Others are being started or stopped in order: it takes its turn, which is the last.
+        slot.state = ChildState.WAITING
+        round.leave(slot.spec.id)
+        round.add(slot.spec.id)
+
+
 @final
 class Rounds:
     """Restarts the children of one supervisor as its strategy says: alone, or in the one round there may be at a
@@ -122,6 +134,18 @@ class Rounds:
             self._set_alarm(slot, delay)
             if round is not None:
                 round.leave(slot.spec.id)  # else its turn would come before its delay is over
+
+    def start_soon(self, slot: Slot) -> None:
+        """Start a child that is down as soon as a step begins, by request."""
+        slot.state = ChildState.WAITING
+        self._set_alarm(slot, 0.0)
+
+    def due(self, slot: Slot) -> None:
+        """Its time has come: start it, or let it take its turn, if somebody asked for it while there is a round."""
+        if slot.starter is None:
+            self._children.start(slot)
+        else:
+            start_for(self._children, self.current, slot, slot.starter)
 
     def give_up(self) -> None:
         """Nothing is started any more."""

@@ -78,6 +78,7 @@ class Slot:
     is_kept: bool = True  # its spec outlives this run anyway, so what it is started with may be kept here as well
     is_new: bool = False  # added by the request that it was started for
     is_ordered_down: bool = False  # to be down for good, by request
+    comes_back_for: int | None = None  # token of who wants it to be started again as soon as it is down
     is_unwanted: bool = False  # to be forgotten once it is down
 
     @property
@@ -89,6 +90,11 @@ class Slot:
     def is_awaited(self) -> bool:
         """True while it is down but about to be started."""
         return self.state in (ChildState.WAITING, ChildState.SUSPENDED)
+
+    @property
+    def is_being_started(self) -> bool:
+        """True while somebody waits for it to be up."""
+        return self.starter is not None or self.comes_back_for is not None
 
     @property
     def lives_once(self) -> bool:

@@ -45,10 +45,10 @@ def failure_of(error: Exception) -> Failure:
         return Failure.of(raised)
 
 
-def with_returned() -> StopReport:
+def with_returned(*, are_durable: tuple[bool, ...] = (False,)) -> StopReport:
     envelope = Envelope[Any](object(), IdSource(time.time, secrets.randbits))
-    each = ReturnedDelivery(envelope=envelope, subscription="confirm", attempts=0, was_in_flight=False)
-    return StopReport(returned=(each,))
+    facts: dict[str, Any] = {"envelope": envelope, "subscription": "confirm", "attempts": 0, "was_in_flight": False}
+    return StopReport(returned=tuple(ReturnedDelivery(**facts, is_durable=each) for each in are_durable))
 
 
 # ── from what was raised ──
@@ -94,6 +94,8 @@ def test_of_several_the_handlers_exit_counts_most_then_why_the_tree_ended() -> N
         (Ended(None), None, ExitCode.IN_ORDER),
         (Ended(StopReport()), None, ExitCode.IN_ORDER),
         (Ended(with_returned()), None, ExitCode.LEFT_OVER),
+        (Ended(with_returned(are_durable=(True, True))), None, ExitCode.IN_ORDER),
+        (Ended(with_returned(are_durable=(True, False))), None, ExitCode.LEFT_OVER),
         (Ended(StopReport(unpublished=("event",))), None, ExitCode.LEFT_OVER),
         (Ended(StopReport()), SIGINT, 130),
         (Ended(with_returned()), SIGTERM, 143),
@@ -118,6 +120,11 @@ def test_the_exit_code_says_how_it_ended(ending: Ending, second: Any, code: int)
         (Ended(None), "stopped before it had begun"),
         (Ended(StopReport()), "stopped"),
         (Ended(with_returned()), "stopped, 1 deliveries handed back"),
+        (Ended(with_returned(are_durable=(True, True))), "stopped, 2 deliveries are in the store for the next run"),
+        (
+            Ended(with_returned(are_durable=(True, False))),
+            "stopped, 1 deliveries handed back, 1 deliveries are in the store for the next run",
+        ),
         (Ended(StopReport(unpublished=("event",))), "stopped, 1 posted events not published"),
         (Ended(HANGING), "stopped, 1 actors did not stop"),
         (Exited(3), "a handler ended the process with 3"),

@@ -17,6 +17,7 @@ from tocsin.cli._exit_codes import ExitCode
 from tocsin.cli._herald import Herald
 from tocsin.cli._options import RunOptions
 from tocsin.cli._serving import Daemon, Unreadable
+from tocsin.testing import MemoryStore
 
 MakeBus = Callable[..., EventBus]
 
@@ -134,6 +135,20 @@ async def test_a_drain_that_takes_too_long_is_cut_and_the_exit_code_says_what_is
     async with running(bus, RunOptions(drain_timeout=1.0)) as stage:
         stage.send(SIGTERM)
     assert (stage.code, bus.ledger().returned) == (ExitCode.LEFT_OVER, 2)
+
+
+async def test_what_the_store_keeps_for_the_next_run_is_not_left_over(make_bus: MakeBus) -> None:
+    bus = make_bus("shop", store=MemoryStore())
+
+    @bus.subscriber(int, durable=True)
+    async def work(number: int) -> None:
+        pytest.fail("it is paused")  # pragma: no cover
+
+    async with running(bus) as stage:
+        bus.subscriptions["work"].pause()
+        await bus.publish(1)
+        stage.send(SIGTERM)
+    assert (stage.code, bus.ledger().returned) == (ExitCode.IN_ORDER, 1)
 
 
 async def test_a_signal_that_comes_twice_at_once_drains(make_bus: MakeBus) -> None:

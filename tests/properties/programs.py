@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 from attrs import frozen
 from hypothesis import strategies as st
@@ -52,11 +52,17 @@ class Replay:
 
 
 @frozen
+class Operate:
+    which: int
+    what: Literal["pause", "resume", "stop", "restart"]
+
+
+@frozen
 class Drain:
     pass
 
 
-Operation = Publish | Finish | CancelPublish | Advance | Subscribe | Unsubscribe | Replay | Drain
+Operation = Publish | Finish | CancelPublish | Advance | Subscribe | Unsubscribe | Replay | Operate | Drain
 
 
 @frozen
@@ -151,6 +157,7 @@ operations = st.one_of(
     st.one_of(publishing, st.builds(Subscribe, configs())),
     st.one_of(finishing, st.builds(Unsubscribe, small)),
     st.builds(Replay, small),
+    st.one_of(finishing, st.builds(Operate, small, st.sampled_from(["pause", "resume", "resume", "stop", "restart"]))),
 )
 
 

@@ -31,6 +31,7 @@ from tocsin import (
     TocsinError,
 )
 from tocsin.testing import Simulation, cancel_as_a_stranger
+from tocsin_supervisors import ChildNotFound, ChildStartError
 
 AT_ONCE = twice(restart=0.0, retry=0.0, grace_period=1.0)
 
@@ -303,6 +304,140 @@ async def a_publisher_before_the_start(simulation: Simulation) -> None:
     await at_once(early, run, early)
 
 
+async def a_pause_and_a_delivery_that_is_being_taken(simulation: Simulation) -> None:
+    bus, begun = new_bus(simulation), list[int]()
+    told = False
+
+    async def note(event: Work) -> None:
+        assert not told, "it begins although it was paused"
+        begun.append(event.number)
+        await turn(event)
+
+    subscription = bus.subscribe(note, Work, mailbox=4, concurrency=2)
+
+    async def pause() -> None:
+        nonlocal told
+        await anyio.lowlevel.checkpoint()
+        subscription.pause()
+        told = True
+
+    async with bus.running():
+        await at_once(lambda: publishing(bus, Work(1), Work(2), Work(3)), pause)
+        await simulation.settle(bus)
+        held = subscription.statistics().depth
+        told = False
+        subscription.resume()
+        await simulation.settle(bus)
+    assert is_cancelled() or (len(begun), bus.ledger().handled) == (3, 3), held
+
+
+async def a_pause_of_the_fast_way(simulation: Simulation) -> None:
+    bus, begun = new_bus(simulation), list[int]()
+
+    async def note(event: Work) -> None:
+        begun.append(event.number)
+
+    subscription = bus.subscribe(note, Work)
+
+    async def pause() -> None:
+        for _ in range(2):
+            subscription.pause()
+            before = list(begun)
+            await anyio.lowlevel.checkpoint()
+            assert begun == before, "it begins although it is paused"
+            subscription.resume()
+            await anyio.lowlevel.checkpoint()
+
+    async with bus.running():
+        await at_once(lambda: publishing(bus, Work(1), Work(2)), lambda: publishing(bus, Work(3)), pause)
+        await simulation.settle(bus)
+    assert is_cancelled() or sorted(begun) == [1, 2, 3]
+
+
+async def a_resume_and_the_stop(simulation: Simulation) -> None:
+    bus = new_bus(simulation)
+    subscription = bus.subscribe(turn, Work, mailbox=3)
+
+    async def resume() -> None:
+        with suppress(BusNotRunning):
+            subscription.resume()
+        await anyio.lowlevel.checkpoint()
+        with suppress(BusNotRunning):
+            subscription.pause()
+
+    async with bus.running():
+        subscription.pause()
+        await publishing(bus, Work(1), Work(2))
+        await at_once(resume, lambda: bus.stop(drain_timeout=1.0))
+
+
+async def a_pause_and_a_drain(simulation: Simulation) -> None:
+    bus = new_bus(simulation)
+    subscription = bus.subscribe(turn, Work, mailbox=3)
+
+    async def pause() -> None:
+        subscription.pause()
+        await anyio.lowlevel.checkpoint()
+
+    async with bus.running():
+        await publishing(bus, Work(1), Work(2))
+        before = anyio.current_time()
+        await at_once(lambda: bus.drain(100.0), pause)
+        assert anyio.current_time() - before < 1.0 or is_cancelled()
+
+
+async def a_restart_and_a_publisher(simulation: Simulation) -> None:
+    bus = new_bus(simulation)
+    subscription = bus.subscribe(turn, Work, mailbox=1, **AT_ONCE)
+
+    async def restart() -> None:
+        with _running.get().cancellable("operator"):
+            await subscription.restart()
+
+    async with bus.running():
+        await at_once(lambda: publishing(bus, Work(1), Work(2), Work(3)), restart, restart)
+        await simulation.settle(bus)
+    assert is_cancelled() or bus.ledger().handled == 3
+
+
+async def a_stop_of_an_actor_and_its_restart(simulation: Simulation) -> None:
+    bus = new_bus(simulation)
+    subscription = bus.subscribe(turn, Work, mailbox=2, **AT_ONCE)
+
+    async def operate(call: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        with _running.get().cancellable("operator"), suppress(ChildStartError):
+            await call()
+
+    async with bus.running():
+        await at_once(
+            lambda: publishing(bus, Work(1), Work(2)),
+            lambda: operate(subscription.stop),
+            lambda: operate(subscription.restart),
+        )
+        await subscription.restart()
+        await simulation.settle(bus)
+    ledger = bus.ledger()
+    assert is_cancelled() or ledger.handled + ledger.dead_lettered == 2
+
+
+async def a_restart_and_the_end_of_everything(simulation: Simulation) -> None:
+    bus = new_bus(simulation)
+    subscription = bus.subscribe(turn, Work, mailbox=2, **AT_ONCE)
+
+    async def operate(call: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        with _running.get().cancellable("operator"), suppress(TocsinError, ChildStartError, ChildNotFound):
+            await call()
+
+    async with bus.running():
+        await publishing(bus, Work(1), Work(2))
+        await at_once(
+            lambda: operate(subscription.restart),
+            lambda: operate(subscription.unsubscribe),
+            lambda: operate(subscription.stop),
+            lambda: bus.stop(drain_timeout=0.0),
+        )
+
+
 RACES = [
     two_publishers_and_one_place,
     an_urgent_publisher_among_others,
@@ -323,4 +458,11 @@ RACES = [
     the_oldest_is_dropped_while_it_is_taken,
     a_full_mailbox_refuses,
     a_publisher_before_the_start,
+    a_pause_and_a_delivery_that_is_being_taken,
+    a_pause_of_the_fast_way,
+    a_resume_and_the_stop,
+    a_pause_and_a_drain,
+    a_restart_and_a_publisher,
+    a_stop_of_an_actor_and_its_restart,
+    a_restart_and_the_end_of_everything,
 ]

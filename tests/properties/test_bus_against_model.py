@@ -24,6 +24,7 @@ from tests.properties.programs import (
     CancelPublish,
     Drain,
     Finish,
+    Operate,
     Operation,
     Program,
     Publish,
@@ -221,6 +222,9 @@ class Runner:
             case "error":
                 raise Boom
             case "finish":
+                for name in self.model.subs:
+                    await self.operate(name, "resume")
+                    await self.operate(name, "restart")
                 while self.bus.ledger().live:
                     for gate in list(self.gates.values()):
                         if gate in self.gates.values():  # and its time is not over meanwhile
@@ -262,11 +266,32 @@ class Runner:
                 await self.subscriptions[name].unsubscribe()
                 self.model.unsubscribe(name)
                 assert not [gate for gate in self.gates.values() if gate.name == name]
+            case Operate(which=which, what=what) if self.model.subs:
+                await self.operate(list(self.model.subs)[which % len(self.model.subs)], what)
             case Replay(which=which):
                 self.replay(which, group)
             case Drain():
                 group.start_soon(self.bus.drain, math.inf)
                 self.model.drain()
+            case _:
+                pass
+
+    async def operate(self, name: str, what: str) -> None:
+        subscription, sub = self.subscriptions[name], self.model.subs[name]
+        match what:
+            case "pause":
+                subscription.pause()
+                self.model.pause(name)
+            case "resume":
+                subscription.resume()
+                self.model.resume(name)
+            # Of several that are cut, the order in which they are put back is open.
+            case "stop" if len(sub.in_flight) <= 1:
+                await subscription.stop()
+                self.model.stop_actor(name)
+            case "restart" if len(sub.in_flight) <= 1:
+                await subscription.restart()
+                self.model.restart(name)
             case _:
                 pass
 
@@ -327,7 +352,9 @@ class Runner:
         possible = [
             letter
             for letter in self.model.letters
-            if letter.name in self.model.subs and self.model.subs[letter.name].config.policy != "coalesce"
+            if (sub := self.model.subs.get(letter.name)) is not None
+            and sub.config.policy != "coalesce"
+            and not sub.is_stopped
         ]
         if not possible or not self.model.open:
             return
@@ -355,6 +382,7 @@ class Runner:
             real = statistics.subscriptions[name]
             modelled = (len(sub.queued), len(sub.retries), len(sub.blocked), len(sub.in_flight))
             gauges = (real.depth, real.waiting_retry, real.blocked_publishers, real.in_flight)
+            assert real.is_paused is sub.is_paused
             assert gauges == modelled, f"{name}: queued, waiting for retry, blocked, in flight"
             assert counters(real) == {each: sub.counts[each] for each in COUNTERS}, name
         in_flight = {(s.name, p.publication.event): p.attempt for s in self.model.subs.values() for p in s.in_flight}

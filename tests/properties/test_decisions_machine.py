@@ -185,10 +185,10 @@ class DecisionsMachine(RuleBasedStateMachine):
     def terminate_child(self, id: str) -> None:
         self.world.request(lambda token: TerminateAsked(token, id))
 
-    @rule(id=IDS)
-    def restart_child(self, id: str) -> None:
+    @rule(id=IDS, even_if_up=st.booleans())
+    def restart_child(self, id: str, even_if_up: bool) -> None:
         self.starts[self.world.token + 1] = id
-        self.world.request(lambda token: RestartAsked(token, id))
+        self.world.request(lambda token: RestartAsked(token, id, even_if_up))
 
     @precondition(lambda self: self.steps % 3 == 0)
     @rule(id=IDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -62,8 +63,21 @@ async def steady(event: Work, delivery: Delivery[Work]) -> None:
         raise ConnectionError
 
 
-def trace_of(backend: Backend, seed: int, fault: Fault | None, *, with_neighbour: bool = True) -> Trace:
-    """Run twenty events, at their times, through a subscriber and its neighbour, with which something is wrong."""
+async def nothing(_bus: EventBus) -> None:
+    """Let it be."""
+
+
+def trace_of(
+    backend: Backend,
+    seed: int,
+    fault: Fault | None,
+    *,
+    with_neighbour: bool = True,
+    operate: Callable[[EventBus], Awaitable[None]] = nothing,
+) -> Trace:
+    """Run twenty events, at their times, through a subscriber and its neighbour, with which something is wrong, or to
+    which somebody does something.
+    """
 
     async def main(simulation: Simulation) -> Trace:
         bus = EventBus("metamorphic", intensity=PLENTY)
@@ -75,7 +89,8 @@ def trace_of(backend: Backend, seed: int, fault: Fault | None, *, with_neighbour
         if with_neighbour:
             bus.subscribe(steady, Work, name="neighbour", mailbox=2, overflow=DropOldest(), **OPTIONS)
         bus.subscribe(steady, Work, name="subject", **OPTIONS)
-        async with bus.running():
+        async with bus.running(), anyio.create_task_group() as tasks:
+            tasks.start_soon(operate, bus)
             for number in range(20):
                 await bus.publish(Work(number))
                 await anyio.sleep(0.1373)
@@ -109,6 +124,27 @@ def test_a_neighbour_with_which_something_is_wrong_changes_nothing_for_others(
 ) -> None:
     alone = seen_by(trace_of(backend, 1, None, with_neighbour=False))
     assert seen_by(trace_of(backend, seed, fault)) == alone
+
+
+@backends
+def test_a_neighbour_that_is_paused_restarted_and_stopped_changes_nothing_for_others(backend: Backend) -> None:
+    alone = seen_by(trace_of(backend, 1, None, with_neighbour=False))
+
+    async def operate(bus: EventBus) -> None:
+        neighbour = bus.subscriptions["neighbour"]
+        for _ in range(2):
+            await anyio.sleep(0.3011)
+            neighbour.pause()
+            await anyio.sleep(0.4019)
+            await neighbour.restart()
+            neighbour.resume()
+        await neighbour.stop()
+        await anyio.sleep(0.7013)
+        await neighbour.restart()
+
+    beside = trace_of(backend, 3, None, operate=operate)
+    assert seen_by(beside, "neighbour") != seen_by(trace_of(backend, 3, None), "neighbour")
+    assert seen_by(beside) == alone
 
 
 @backends

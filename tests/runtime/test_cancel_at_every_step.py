@@ -20,6 +20,7 @@ from tests.scheduling import play
 from tocsin import (
     Backoff,
     BusClosed,
+    BusNotRunning,
     Delivery,
     EventBus,
     Receipt,
@@ -30,6 +31,7 @@ from tocsin import (
     handles,
 )
 from tocsin.testing import cancel_as_a_stranger
+from tocsin_supervisors import ChildStartError
 
 pytestmark = pytest.mark.usefixtures("quiet")
 RUNS = 6  # in the commit tier, of each scenario in each mode: spread over all steps; the slow tier makes them all
@@ -290,7 +292,54 @@ async def stops(world: World) -> None:
         await bus.wait_stopped()
 
 
-SCENARIOS: list[Scenario] = [full_mailboxes, restarts, stops]
+async def operations(world: World) -> None:
+    """An operator pauses, resumes, restarts and stops actors with full mailboxes, and is the one who is cancelled."""
+    bus = world.bus
+
+    async def slow(event: Work, delivery: Delivery[Work]) -> None:
+        world.begin(delivery, 2)
+        world.expect(delivery.subscription not in paused, f"{delivery.subscription} begins although it is paused")
+        try:
+            if event.number == 1 and world.mode == "actor" and delivery.attempt == 1:
+                world.cancel = cancel_of_this_task()
+            await anyio.sleep(0.3)
+            if event.number == 2 and delivery.attempt == 1:
+                raise ConnectionError
+        finally:
+            world.end(delivery)
+
+    paused: set[str] = set()
+    pooled = bus.subscribe(slow, Work, name="pooled", mailbox=2, **OPTIONS)
+    pinned = bus.subscribe(slow, Work, name="pinned", mailbox=2, concurrency=2, **OPTIONS)
+
+    async def operator() -> None:
+        await anyio.sleep(0.1)
+        with anyio.CancelScope() as scope:
+            if world.mode == "publisher":
+                world.cancel = scope.cancel
+            for subscription in (pooled, pinned):
+                subscription.pause()
+                paused.add(subscription.name)
+                await anyio.sleep(0.5)
+                await subscription.restart()
+                paused.discard(subscription.name)
+                subscription.resume()
+                await subscription.restart()
+            await pinned.stop()
+            await pinned.restart()
+        paused.clear()
+        with anyio.CancelScope(shield=True), suppress(BusNotRunning, ChildStartError):
+            pooled.resume()
+            pinned.resume()
+            await pinned.restart()
+
+    async with bus.running(), anyio.create_task_group() as tasks:
+        tasks.start_soon(world.publisher, 10, 4)
+        tasks.start_soon(world.publisher, 1, 3)
+        tasks.start_soon(operator)
+
+
+SCENARIOS: list[Scenario] = [full_mailboxes, restarts, stops, operations]
 MODES = [
     ("asyncio", "run"),
     ("asyncio", "publisher"),

@@ -260,6 +260,20 @@ async def test_cancelled_the_end_goes_on_by_itself(make_bus: MakeBus) -> None:
         assert bus.subscriptions == {}
 
 
+async def test_the_end_of_a_subscription_comes_with_the_end_of_the_bus(make_bus: MakeBus) -> None:
+    bus, handler = make_bus(), Parked()
+    subscription = bus.subscribe(handler, int, grace_period=3)
+    async with bus.running(), anyio.create_task_group() as group:
+        await bus.publish(1)
+        await anyio.wait_all_tasks_blocked()
+        bus.request_stop(drain_timeout=0.0)
+        await anyio.sleep(1)
+        group.start_soon(subscription.unsubscribe)
+        with anyio.fail_after(3):
+            await bus.wait_stopped()
+    assert bus.subscriptions == {}
+
+
 async def test_a_parked_actor_can_be_unsubscribed(make_bus: MakeBus) -> None:
     bus = make_bus()
 

@@ -52,7 +52,7 @@ def ready(*subscriptions: Any, high_water: float = 0.9, settings: Settings | Non
     ],
 )
 def test_what_a_restart_of_the_process_could_not_better_is_alive(phase: Phase, is_alive: bool) -> None:
-    health = liveness(of_bus(of_subscription(state="parked", depth=1000), phase=str(phase)))
+    health = liveness("shop", str(phase))
     assert health == Health("shop", str(phase), () if is_alive else (WrongPhase(phase),))
     assert health.is_well == is_alive
 
@@ -60,6 +60,12 @@ def test_what_a_restart_of_the_process_could_not_better_is_alive(phase: Phase, i
 @pytest.mark.parametrize("phase", [phase for phase in Phase if phase is not Phase.RUNNING])
 def test_only_a_bus_that_runs_is_ready(phase: Phase) -> None:
     assert ready(of_subscription(state="stopped"), phase=str(phase)).complaints == (WrongPhase(phase),)
+
+
+def test_a_paused_subscription_is_told_of_and_the_bus_is_ready_until_its_mailbox_is_nearly_full() -> None:
+    health = ready(of_subscription(is_paused=True), of_subscription("mail"))
+    assert (health.is_well, health.paused) == (True, ("bill",))
+    assert not ready(of_subscription(is_paused=True, depth=1000)).is_well
 
 
 def test_a_bus_without_subscriptions_is_ready_once_it_runs() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from attrs import evolve
+
 from tocsin._lifecycle import Phase
 from tocsin.web._health import ActorDown, Health, MailboxNearlyFull, WrongPhase
 from tocsin.web._health_text import SHOWN, as_json, as_text
@@ -22,6 +24,7 @@ def test_a_bus_that_is_well_is_ok() -> None:
         "phase": "running",
         "failing": [],
         "left_out": 0,
+        "paused": [],
     }
 
 
@@ -43,6 +46,19 @@ def test_the_json_has_the_facts_of_each_complaint_and_the_sentence() -> None:
     of_phase = json.loads(as_json(Health("shop", "stopped", (WrongPhase(Phase.STOPPED),))))
     assert of_phase["status"] == "failing"
     assert of_phase["failing"] == [{"check": "phase", "reason": "the bus has stopped"}]
+
+
+def test_who_is_paused_is_named_whether_or_not_all_is_well() -> None:
+    paused = Health("shop", "running", (), ("bill", "ma\nil"))
+    assert as_text(paused) == "ok\npaused: bill, ma\\nil\n"
+    assert json.loads(as_json(paused))["paused"] == ["bill", "ma\\nil"]
+    assert as_text(evolve(ILL, paused=("bill",))).endswith("holds 950 of 1000\npaused: bill\n")
+
+
+def test_of_very_many_that_are_paused_the_first_are_named() -> None:
+    paused = Health("shop", "running", (), tuple(f"a{number}" for number in range(SHOWN + 5)))
+    assert as_text(paused).endswith(", a19 and 5 more\n")
+    assert len(json.loads(as_json(paused))["paused"]) == SHOWN
 
 
 def test_of_very_many_complaints_the_first_are_shown_and_the_others_counted() -> None:

@@ -109,7 +109,7 @@ def exit_code(ending: Ending, cut_short_by: signal.Signals | None) -> int:
                 return ExitCode.GAVE_UP
             if cut_short_by is not None:
                 return 128 + cut_short_by
-            is_clean = report is None or not (report.returned or report.unpublished)
+            is_clean = report is None or not (report.handed_back or report.unpublished)
             return ExitCode.IN_ORDER if is_clean else ExitCode.LEFT_OVER
         case _:
             assert_never(ending)
@@ -134,7 +134,8 @@ def summary(ending: Ending) -> str:
 
 def _summary_of_stop(report: StopReport) -> str:
     counts = {
-        "deliveries handed back": len(report.returned),
+        "deliveries handed back": len(report.handed_back),
+        "deliveries are in the store for the next run": len(report.kept),
         "posted events not published": len(report.unpublished),
         "actors did not stop": len(report.unstopped),
     }

@@ -110,9 +110,8 @@ class Daemon:
             self.ground,
             self.bus.running(drain_timeout=drain_timeout, shutdown_deadline=shutdown_deadline),
         ):
-            statistics = self.bus.statistics()
-            if statistics.phase == "running":  # it may have been told to stop while it started
-                logger.info("bus %s runs, %d actors", shown(self.bus.name), len(statistics.subscriptions))
+            if self.bus.phase == "running":  # it may have been told to stop while it started
+                logger.info("bus %s runs, %d actors", shown(self.bus.name), len(self.bus.subscriptions))
                 self._tell_ready()
             if self.manager.is_there:
                 tasks.start_soon(self._inform)
@@ -155,7 +154,7 @@ class Daemon:
 
     def _read_again(self) -> None:
         """Take over what may change, and tell of it. Whatever is wrong with the file, the bus runs on."""
-        is_up = self.bus.statistics().phase == "running"
+        is_up = self.bus.phase == "running"
         if is_up:
             self.manager.tell(notifications.reloading(time.monotonic()))
         try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import Factory, define
 
 import tocsin_supervisors as supervision
-from tocsin._reports import DeliveryRetried
+from tocsin._reports import DeliveryRetried, RestartRequested
 from tocsin_supervisors import RestartPolicy, Strategy
 
 from ._ends import ENDS, STOPS, reports_of
@@ -86,9 +86,13 @@ class _Family:
 
 def _strategies(trace: Trace) -> Iterator[str]:
     """I13: a crash has those restarted that the strategy of their supervisor says, and they are down before the one
-    that crashed is up again; temporary actors are never restarted, transient ones not after they have finished."""
+    that crashed is up again; temporary actors are never restarted, transient ones not after they have finished. An
+    operator may have any restarted."""
     families: dict[str, _Family] = {}
+    asked: set[str] = set()  # whose restart somebody has asked for
     for number, report in enumerate(reports_of(trace)):
+        if isinstance(report, RestartRequested):
+            asked.add(report.subscription)
         supervisor = getattr(report, "supervisor", None)
         if supervisor is None:
             continue
@@ -107,6 +111,9 @@ def _strategies(trace: Trace) -> Iterator[str]:
             # If it is a supervisor: when it is up again, all begins anew.
             families.pop(f"{supervisor}/{report.child}", None)
         elif isinstance(report, supervision.ChildStarted):
+            if report.child in asked:
+                asked.remove(report.child)
+                family.ends.pop(report.child, None)
             yield from _started(family, report.child)
             family.up[report.child] = number
             family.places.setdefault(report.child, len(trace.facts) + number)

@@ -96,7 +96,7 @@ class HealthApp:
         return route(_header(scope, b"accept"), scope.get("query_string", b"").decode("latin-1"))
 
     def _livez(self, accept: str, query: str) -> _Answer:
-        return _of_health(liveness(self._bus.statistics()), accept, query)
+        return _of_health(liveness(self._bus.name, self._bus.phase), accept, query)
 
     def _readyz(self, accept: str, query: str) -> _Answer:
         settings = {name: each.settings for name, each in self._bus.subscriptions.items()}

@@ -1,4 +1,4 @@
-"""Whether a bus lives and whether it is ready, decided from a snapshot of it: no clock, no loop, no bus.
+"""Whether a bus lives and whether it is ready, decided from its phase and a snapshot of it: no clock, no loop, no bus.
 
 Alive is what a restart of the process could not better:
 
@@ -12,7 +12,9 @@ Alive is what a restart of the process could not better:
 | stopped | no | the same |
 | forked | no | its tasks stayed with the parent of the fork |
 
-Ready is what others may rely on just now: it runs, every actor that is to be up is up, no mailbox is nearly full.
+Ready is what others may rely on just now: it runs, every actor that is to be up is up, no mailbox is nearly full. A
+subscription that an operator has paused is told of and no complaint: its mailbox takes what comes, and turning all
+requests away for it would undo what pausing one of many is for. When its mailbox is nearly full, that is a complaint.
 """
 
 from __future__ import annotations
@@ -82,6 +84,8 @@ class Health:
     bus: str
     phase: str
     complaints: tuple[Complaint, ...] = ()
+    paused: tuple[str, ...] = ()
+    """The subscriptions that somebody has paused."""
 
     @property
     def is_well(self) -> bool:
@@ -89,10 +93,10 @@ class Health:
         return not self.complaints
 
 
-def liveness(statistics: BusStatistics) -> Health:
-    """Say whether the bus of *statistics* lives, by the table above."""
-    phase = Phase(statistics.phase)
-    return Health(statistics.name, statistics.phase, () if phase in _IS_LIVING else (WrongPhase(phase),))
+def liveness(bus: str, phase: str) -> Health:
+    """Say whether the bus named *bus* lives, which is in *phase*, by the table above."""
+    where = Phase(phase)
+    return Health(bus, phase, () if where in _IS_LIVING else (WrongPhase(where),))
 
 
 def readiness(statistics: BusStatistics, settings: Mapping[str, Settings], high_water: float) -> Health:
@@ -110,7 +114,8 @@ def readiness(statistics: BusStatistics, settings: Mapping[str, Settings], high_
             # One that is not in the settings was unsubscribed in this very moment.
             if name in settings:
                 complaints.extend(_of_subscription(subscription, settings[name], high_water))
-    return Health(statistics.name, statistics.phase, tuple(complaints))
+    paused = tuple(name for name, subscription in statistics.subscriptions.items() if subscription.is_paused)
+    return Health(statistics.name, statistics.phase, tuple(complaints), paused)
 
 
 def _of_subscription(statistics: SubscriptionStatistics, settings: Settings, high_water: float) -> Iterator[Complaint]:

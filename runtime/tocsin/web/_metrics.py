@@ -86,6 +86,13 @@ _COLUMNS: Final = (
         "1 while the actor runs; of several, while all do.",
         together=min,
     ),
+    _Column(
+        "tocsin_subscription_paused",
+        "gauge",
+        lambda each: int(each.is_paused),
+        "1 while it is paused by an operator; of several, while any is.",
+        together=max,
+    ),
     _Column("tocsin_actor_restarts", "counter", lambda each: each.restarts, "Restarts after crashes and suspensions."),
     _Column(
         "tocsin_actor_incarnation",
@@ -139,7 +146,12 @@ def _of_bus(statistics: BusStatistics, bus: Labels) -> Iterator[Family]:
     def one(name: str, kind: Kind, value: float, text: str) -> Family:
         return Family(name, kind, text, ((labels, value),))
 
-    yield one("tocsin_bus_up", "gauge", liveness(statistics).is_well, "1 while /livez says that the bus lives.")
+    yield one(
+        "tocsin_bus_up",
+        "gauge",
+        liveness(statistics.name, statistics.phase).is_well,
+        "1 while /livez says that the bus lives.",
+    )
     phases = tuple(
         (rendered((*bus, ("tocsin_bus_phase", str(phase)))), int(str(phase) == statistics.phase)) for phase in Phase
     )
