@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from ._run import Run
     from ._statistics import BusStatistics
     from ._stopping import Stopper
+    from .durable._outbox import Outbox
     from .durable._store import Store
 
 
@@ -75,7 +76,8 @@ class EventBus(PublishingFromThreads):
     those of the top supervisor. *stall_threshold*: after how many seconds without a turn of the event loop a thread
     names the actor whose code blocks it, and the line, in the log and to the observer (`LoopStalled`); None: nobody
     watches. *store* keeps what durable subscriptions have accepted, and dead letters, over the end of the process; see
-    `tocsin.durable`. *random* is the source of jitter, for reproducible tests.
+    `tocsin.durable`. *outbox* brings what was added in transactions of the application's own. *random* is the source of
+    jitter, for reproducible tests.
 
     Everything but `publish_from_thread` must be called in the thread and loop that run the bus.
     """
@@ -91,6 +93,7 @@ class EventBus(PublishingFromThreads):
         intensity: RestartIntensity | None = None,
         stall_threshold: float | None = None,
         store: Store | None = None,
+        outbox: Outbox | None = None,
         random: Random | None = None,
     ) -> None:
         if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may not check
@@ -106,6 +109,7 @@ class EventBus(PublishingFromThreads):
             check_stall_threshold(stall_threshold)
         self.stall_threshold: float | None = stall_threshold
         self.store: Store | None = store  # of the next run: it may be set as long as none is up
+        self.outbox: Outbox | None = outbox  # the same
         self.instrument: Instrument | None = None  # for the test kit, before the bus runs
         self.random: Random = Random() if random is None else random  # jitter needs no secrecy
         self._run: Run | None = None  # the one that is up, or the last one
@@ -161,7 +165,8 @@ class EventBus(PublishingFromThreads):
         SystemExit from a handler come out as themselves.
 
         One run at a time; later ones, also on another loop or backend, start with empty mailboxes and statistics. Raise
-        ValueError if a subscription is durable and the bus has no store, StoreError if that cannot be used.
+        ValueError if a subscription is durable, or there is an outbox, and the bus has no store, StoreError if that
+        cannot be used.
         """
         check_duration("drain_timeout", drain_timeout)
         check_duration("shutdown_deadline", shutdown_deadline)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from ._bus import EventBus
     from .durable._keeper import Keeper
+    from .durable._outbox import Outbox
     from .durable._store import Store
 
 OBSERVER_PATIENCE = 1.0  # seconds that an observer gets at the end for the reports it has not seen yet
@@ -39,6 +40,14 @@ async def open_store(store: Store, run: Run) -> Keeper:
     from .durable._keeper import Keeper  # only here: a bus without a store does without
 
     return await Keeper.opened(store, run)
+
+
+def relay_of(run: Run, outbox: Outbox) -> Callable[[], Awaitable[None]]:
+    """Give what brings the events of *outbox* into *run*."""
+    from .durable._relay import Relay  # only here, as above
+
+    assert run.keeper is not None, "an outbox needs a store"
+    return Relay(run, run.keeper, outbox).run
 
 
 @asynccontextmanager
@@ -57,6 +66,9 @@ async def lifetime(bus: EventBus, *, drain_timeout: float, shutdown_deadline: fl
                 host.start_soon(_shielded, keeper.quarantine.run, scope, name=f"{run.name}: suspects")
             async with run.root.running():
                 run.enter(Phase.RUNNING)
+                if bus.outbox is not None:
+                    helpers.append(scope := anyio.CancelScope(shield=True))
+                    host.start_soon(_shielded, relay_of(run, bus.outbox), scope, name=f"{run.name}: outbox")
                 yield
                 stopper.request(drain_timeout)
                 await stopper.stopped()

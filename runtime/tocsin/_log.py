@@ -39,6 +39,7 @@ class BusLog:
         self._of_the_sink = LogThrottle()
         self._of_the_posts = LogThrottle()
         self._of_the_store = LogThrottle()
+        self._of_the_outbox = LogThrottle()
 
     def dead_lettered(self, letter: DeadLetter[Any]) -> None:
         """Tell of a dead letter, unless the throttle holds it back."""
@@ -125,6 +126,19 @@ class BusLog:
         before = self._before(self._of_the_store)
         if before is not None:
             self._write(logging.ERROR, "%s%s", safe_text(str(error)), before)
+
+    def not_relayed(self, error: Exception) -> None:
+        """Tell that nothing comes out of the outbox at the moment; throttled."""
+        before = self._before(self._of_the_outbox)
+        if before is not None:
+            self._write(logging.ERROR, "the outbox waits, and is tried again: %s%s", safe_text(str(error)), before)
+
+    def set_aside(self, event_id: str, why: str) -> None:
+        """Tell of an event in the outbox that cannot be published; throttled."""
+        before = self._before(self._of_the_outbox)
+        if before is not None:
+            text = "event %s in the outbox was set aside: %s%s"
+            self._write(logging.ERROR, text, safe_text(event_id), safe_text(why), before, event_id=event_id)
 
     def damaged(self, table: str, number: int, why: str) -> None:
         """Tell of a row of the store that was set aside."""

@@ -28,7 +28,7 @@ from ._waiting import WaitingPublisher
 from .exceptions import BusClosed, MailboxFull, RouteError, WouldDeadlock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Container, Sequence
 
     from ._actor import Actor
     from ._delivery import AnyDelivery
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ._routes import Route
     from ._run import Run
     from ._server import Server
-    from .durable._kept import Keeping
+    from .durable._kept import Handover, Keeping
 
 # A lock that nobody ever waits for: the thread that runs the bus has it. Asking a lock whether it is ours is how to
 # find out which thread this is in a fifth of the time that the number of the thread takes.
@@ -116,11 +116,18 @@ class Publisher:
             raise BusClosed(self._run.name, str(phase), receipt)
 
     async def publish(
-        self, envelope: Envelope[Any], receipt: Receipt, on_behalf: Server | None = None, *, is_late: bool = False
+        self,
+        envelope: Envelope[Any],
+        receipt: Receipt,
+        on_behalf: Server | None = None,
+        *,
+        is_late: bool = False,
+        handover: Handover | None = None,
     ) -> Receipt:
         """Offer *envelope* to all it matches and wait for room where that is asked for.
 
         *on_behalf*: whose handler publishes from a thread. *is_late*: it was handed over while the bus took events.
+        *handover*: it comes out of an outbox, whose relay waits for the commit of many events at a time.
         """
         self._turn -= 1
         if not self._turn:
@@ -128,8 +135,8 @@ class Publisher:
             await anyio.lowlevel.checkpoint()
         server = own_server(self._run) if on_behalf is None else on_behalf
         self.check_open(receipt, from_handler=is_late or server is not None)
-        full, refused, keeping = self._offer_all(envelope, receipt, may_wait=True)
-        if keeping is None:
+        full, refused, keeping = self._offer_all(envelope, receipt, may_wait=True, handover=handover)
+        if keeping is None or handover is not None:
             return await self._taken_by_all(full, refused, receipt, server, on_behalf)
         try:
             await self._taken_by_all(full, refused, receipt, server, on_behalf)
@@ -177,17 +184,20 @@ class Publisher:
     # ── routing ──
 
     def _offer_all(
-        self, envelope: Envelope[Any], receipt: Receipt, *, may_wait: bool
+        self, envelope: Envelope[Any], receipt: Receipt, *, may_wait: bool, handover: Handover | None = None
     ) -> tuple[Full, list[str], Keeping | None]:
         """Route *envelope* and offer it; give those whose mailbox is full and that want the publisher to wait, who
         refused it, and whether it is being committed.
         """
         routed = self._route(envelope, receipt)
+        had_by: Container[str] = () if handover is None else handover.had_by
+        if had_by:
+            routed = [each for each in routed if each[0].name not in had_by]
         keeper = self._run.keeper
-        keeping = None if keeper is None else keeper.prepare(envelope, routed, may_wait=may_wait)
+        keeping = None if keeper is None else keeper.prepare(envelope, routed, may_wait=may_wait, handover=handover)
         open_receipt(receipt, envelope.id, [actor.name for actor, _ in routed])
         self._run.published_slowly += 1
-        if not routed:
+        if not routed and not had_by:
             self._run.undeliverable_event(envelope)
         full, refused = self._offer_each(routed)
         if keeping is not None:

@@ -157,9 +157,14 @@ class Registry(ABC):
                 yield from member.all_groups()
 
     def without_a_store(self) -> str | None:
-        """Say which subscription cannot run because the bus has no store to keep it in; None if there is none."""
+        """Say what cannot run because the bus has no store to keep it in; None if there is nothing."""
         if self.bus.store is not None:
             return None
+        if self.bus.outbox is not None:
+            return (
+                f"bus {self.bus.name!r} has an outbox, and no store to keep in what it takes out of it: "
+                "give it one, EventBus(…, store=SQLiteStore(path))"
+            )
         return next((_lacks_store(each, self.bus) for each in self.all_subscriptions() if each.settings.durable), None)
 
     async def end(self, subscription: Subscription) -> None:

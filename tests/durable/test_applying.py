@@ -6,12 +6,24 @@ import sqlite3
 from contextlib import closing
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.durable.stored import accept, letter
-from tocsin.durable import Accept, Bury, Change, ForgetLetters, ForgetSeen, Seen, Settle, StoredDelivery, Update
+from tocsin.durable import (
+    Accept,
+    Bury,
+    Change,
+    ForgetLetters,
+    ForgetRelayed,
+    ForgetSeen,
+    Seen,
+    Settle,
+    StoredDelivery,
+    Update,
+)
 from tocsin.durable._applying import MOST, apply
 from tocsin.durable._tables import SCHEMA, read
 from tocsin.testing import MemoryStore
@@ -94,6 +106,15 @@ class Script:
         seen = (Seen("a", key, until),)
         return [Accept(event=change.event, deliveries=change.deliveries, seen=seen, replayed=self._draw(REPLAYED))]
 
+    def relay(self, new: dict[int, StoredDelivery]) -> list[Change]:
+        (change,) = self.accept(new)
+        assert isinstance(change, Accept)
+        return [attrs.evolve(change, relayed=True)]
+
+    def forget_relayed(self, _new: dict[int, StoredDelivery]) -> list[Change]:
+        numbers = self._draw(st.lists(st.integers(1, 1 + self._last), max_size=3))
+        return [ForgetRelayed(tuple(f"id-{number}" for number in numbers))]
+
     def forget_seen(self, _new: dict[int, StoredDelivery]) -> list[Change]:
         return [ForgetSeen(self._draw(st.floats(0, 9)))]
 
@@ -108,6 +129,8 @@ KINDS: dict[str, Any] = {
     "forget": Script.forget,
     "see": Script.see,
     "forget seen": Script.forget_seen,
+    "relay": Script.relay,
+    "forget relayed": Script.forget_relayed,
 }
 
 
@@ -127,6 +150,7 @@ def check(data: st.DataObject, connection: sqlite3.Connection) -> None:
         found, expected = read(connection, {}), model.contents()
         assert found.events == expected.events
         assert (found.deliveries, found.letters, found.damaged) == (expected.deliveries, expected.letters, ())
+        assert found.relayed == expected.relayed
         assert {(each.subscription, each.key): each.until for each in found.seen} == model.seen
 
 

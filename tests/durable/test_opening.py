@@ -87,7 +87,7 @@ def test_a_file_that_is_no_database_is_left_alone(path: Path) -> None:
 
 def test_fault_I13_a_store_of_a_newer_version_is_refused(path: Path) -> None:
     edit(filled(path), f"PRAGMA user_version = {VERSION + 1}")
-    with pytest.raises(StoreUnavailable, match="its version is 2, and this tocsin knows versions up to 1"):
+    with pytest.raises(StoreUnavailable, match="its version is 3, and this tocsin knows versions up to 2"):
         opened(path)
 
 
@@ -149,6 +149,15 @@ def test_an_older_store_is_brought_up_to_date_with_what_it_holds(path: Path, mon
     assert len(read(connection, {}).deliveries) == 3
     connection.close()
     opened(path).close()
+
+
+def test_a_store_of_the_first_version_is_brought_up_to_date(path: Path) -> None:
+    filled(path, 3)
+    edit(path, "DROP TABLE relayed", "PRAGMA user_version = 1")
+    connection = opened(path)
+    contents = read(connection, {})
+    assert ([each.id for each in contents.deliveries], contents.relayed) == ([1, 2, 3], frozenset())
+    connection.close()
 
 
 def test_there_is_no_room_beyond_the_size_it_may_have(path: Path) -> None:

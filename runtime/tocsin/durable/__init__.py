@@ -13,6 +13,8 @@ once, or becomes a dead letter, which is in the file, too. See docs/durability.m
 
 from tocsin._unreadable import Unreadable as Unreadable
 
+from ._outbox import Outbox as Outbox
+from ._outbox_table import SetAside as SetAside
 from ._records import Accept as Accept
 from ._records import Begun as Begun
 from ._records import Bury as Bury
@@ -20,6 +22,7 @@ from ._records import Change as Change
 from ._records import Contents as Contents
 from ._records import Damaged as Damaged
 from ._records import ForgetLetters as ForgetLetters
+from ._records import ForgetRelayed as ForgetRelayed
 from ._records import ForgetSeen as ForgetSeen
 from ._records import Seen as Seen
 from ._records import Settle as Settle

@@ -19,6 +19,7 @@ from ._records import (
     Accept,
     Bury,
     ForgetLetters,
+    ForgetRelayed,
     ForgetSeen,
     Settle,
     StoredDelivery,
@@ -41,6 +42,7 @@ _KEEP_LETTER = (
 )
 _UPDATE = "UPDATE deliveries SET attempts = ?, due = ?, first_failed_at = ?, checksum = ? WHERE id = ?"
 _FORGET_LETTER = "DELETE FROM letters WHERE number = ?"
+_FORGET_RELAYED = "DELETE FROM relayed WHERE event_id = ?"
 _FORGET_SEEN = "DELETE FROM seen WHERE until <= ?"
 
 
@@ -57,6 +59,7 @@ def _insert(table: str, names: tuple[str, ...], verb: str) -> dict[int, str]:
 _EVENTS = _insert("events", (*columns(StoredEvent), "checksum"), "INSERT OR IGNORE")
 _DELIVERIES = _insert("deliveries", (*columns(StoredDelivery), "checksum"), "INSERT")
 _SEEN = _insert("seen", ("subscription", "key", "until"), "INSERT OR REPLACE")
+_RELAYED = _insert("relayed", ("event_id", "subscription"), "INSERT OR IGNORE")
 _END_DELIVERIES = _many("DELETE FROM deliveries WHERE id IN (", "?", ")")
 _END_EVENTS = _many(
     "DELETE FROM events WHERE id IN (",
@@ -93,7 +96,9 @@ def apply(connection: sqlite3.Connection, changes: Iterable[Change]) -> None:
     flush()
 
 
-def _apply_alone(connection: sqlite3.Connection, change: Accept | Bury | ForgetLetters | ForgetSeen) -> None:
+def _apply_alone(
+    connection: sqlite3.Connection, change: Accept | Bury | ForgetLetters | ForgetSeen | ForgetRelayed
+) -> None:
     match change:
         case Accept(replayed=number):
             _accept(connection, [change])
@@ -104,6 +109,8 @@ def _apply_alone(connection: sqlite3.Connection, change: Accept | Bury | ForgetL
                 _settle(connection, [settle])
         case ForgetLetters(numbers=numbers):
             connection.executemany(_FORGET_LETTER, [(number,) for number in numbers])
+        case ForgetRelayed(event_ids=event_ids):
+            connection.executemany(_FORGET_RELAYED, [(event_id,) for event_id in event_ids])
         case ForgetSeen(now=now):
             connection.execute(_FORGET_SEEN, (now,))
         case _:
@@ -115,6 +122,9 @@ def _accept(connection: sqlite3.Connection, accepted: Sequence[Accept]) -> None:
     _run(connection, _EVENTS, [row(each.event) for each in accepted])
     _run(connection, _DELIVERIES, [row(delivery) for each in accepted for delivery in each.deliveries])
     _run(connection, _SEEN, [attrs.astuple(each) for each in seen])
+    relayed = [each for each in accepted if each.relayed]
+    marks = [(each.event.event_id, delivery.subscription) for each in relayed for delivery in each.deliveries]
+    _run(connection, _RELAYED, marks)
 
 
 def _update(connection: sqlite3.Connection, delivery: StoredDelivery) -> None:

@@ -22,6 +22,7 @@ from ._records import (
     Accept,
     Bury,
     ForgetLetters,
+    ForgetRelayed,
     ForgetSeen,
     Seen,
     Settle,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from tocsin.codecs import CodecRegistry
     from tocsin_supervisors import DeadLetter
 
+    from ._kept import Handover
     from ._records import Change
     from ._store import OpenStore, Store
     from .exceptions import StoreError
@@ -68,6 +70,7 @@ class Keeper:
         self._is_behind = False  # so far that durable actors wait for it
         self.quarantine: Quarantine = Quarantine(run.log.not_tried_alone, self.let_all_go_on)
         self.recovery: Recovery = Recovery(run, self, store.contents, codecs)
+        self.relayed: frozenset[tuple[str, str]] = store.contents.relayed
 
     @classmethod
     async def opened(cls, store: Store, run: Run) -> Self:
@@ -103,7 +106,12 @@ class Keeper:
     # ── publishing ──
 
     def prepare(
-        self, envelope: Envelope[Any], routed: Sequence[tuple[Actor, AnyDelivery]], *, may_wait: bool
+        self,
+        envelope: Envelope[Any],
+        routed: Sequence[tuple[Actor, AnyDelivery]],
+        *,
+        may_wait: bool,
+        handover: Handover | None = None,
     ) -> Keeping | None:
         """Get ready for the durable ones among *routed*; None: there is none.
 
@@ -116,7 +124,9 @@ class Keeper:
         if not may_wait:
             raise CommitNeeded([actor.name for actor, _ in durable])
         event = self._as_stored(envelope)
-        keeping = Keeping(self)
+        keeping = Keeping(self, is_relayed=handover is not None)
+        if handover is not None:
+            handover.keeping = keeping
         for actor, delivery in durable:
             key = None if actor.duplicates is None else plain_key(delivery.duplicate_key)
             delivery.kept = Kept(self, event, keeping, duplicate_key=key)
@@ -157,6 +167,7 @@ class Keeper:
             deliveries=tuple(records),
             seen=tuple(seen),
             replayed=None if first.replayed is None else first.replayed.id,
+            relayed=keeping.is_relayed,
         )
         keeping.begun()
         self.submit(change, partial(self._accepted, offered, keeping))
@@ -245,6 +256,10 @@ class Keeper:
         """Let all servers that are held up look whether they still are."""
         for actor in self._run.actors.values():
             actor.let_go_on()
+
+    def forget_relayed(self, event_ids: Sequence[str]) -> None:
+        """These events have left the outbox."""
+        self.submit(ForgetRelayed(tuple(event_ids)), _nothing)
 
     # ── the clocks ──
 

@@ -24,6 +24,7 @@ from ._records import Settle, StoredDelivery, Update
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from collections.abc import Set as AbstractSet
 
     from tocsin._actor import Actor
     from tocsin._delivery import AnyDelivery
@@ -39,10 +40,11 @@ if TYPE_CHECKING:
 class Keeping:
     """One publish, as far as it is committed."""
 
-    __slots__ = ("_done", "_error", "_keeper", "_offered", "_pending")
+    __slots__ = ("_done", "_error", "_keeper", "_offered", "_pending", "is_relayed")
 
-    def __init__(self, keeper: Keeper) -> None:
+    def __init__(self, keeper: Keeper, *, is_relayed: bool = False) -> None:
         self._keeper = keeper
+        self.is_relayed: bool = is_relayed  # out of an outbox
         self._offered: list[tuple[Actor, AnyDelivery]] = []
         self._pending = 0
         self._done: anyio.Event | None = None
@@ -77,11 +79,39 @@ class Keeping:
             with anyio.CancelScope(shield=True):
                 await self._done.wait()
 
+    @property
+    def error(self) -> StoreError | None:
+        """What the store has refused something of it with, if it has."""
+        return self._error
+
     async def confirmed(self, receipt: Receipt) -> None:
         """Wait, too, and raise StoreError if the store refused something of it."""
         await self.wait()
         if self._error is not None:
             raise self._error.about(receipt) from self._error.__cause__
+
+
+@final
+class Handover:
+    """One event on its way out of an outbox.
+
+    It may have been on it before: then some have it already, in this process or an earlier one.
+    """
+
+    __slots__ = ("event_id", "had_by", "keeping", "number", "receipt")
+
+    def __init__(self, number: int, event_id: str, receipt: Receipt, had_by: AbstractSet[str]) -> None:
+        self.number: int = number  # of its row
+        self.event_id: str = event_id
+        self.receipt: Receipt = receipt
+        self.had_by: AbstractSet[str] = had_by  # subscriptions that it is not offered to any more
+        self.keeping: Keeping | None = None  # once it is offered, if a durable subscription is among the others
+
+    @property
+    def is_over(self) -> bool:
+        """True once everybody has it, as far as it is known by now."""
+        was_offered = self.receipt.event_id is not None  # else the bus did not take it any more
+        return was_offered and not self.receipt.withdrawn
 
 
 @final

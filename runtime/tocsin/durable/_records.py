@@ -89,6 +89,8 @@ class Accept:
     deliveries: tuple[StoredDelivery, ...]
     seen: tuple[Seen, ...] = ()
     replayed: int | None = None
+    relayed: bool = False
+    """It came out of an outbox: remember, until that is told to be over, which subscriptions have it."""
 
 
 @final
@@ -133,7 +135,15 @@ class ForgetSeen:
     now: float
 
 
-Change: TypeAlias = Accept | Settle | Update | Bury | ForgetLetters | ForgetSeen
+@final
+@frozen
+class ForgetRelayed:
+    """Events that are not in the outbox any more, by their ids: nobody can relay them once more."""
+
+    event_ids: tuple[str, ...]
+
+
+Change: TypeAlias = Accept | Settle | Update | Bury | ForgetLetters | ForgetSeen | ForgetRelayed
 
 
 @final
@@ -176,6 +186,8 @@ class Contents:
     damaged: tuple[Damaged, ...] = ()
     begun: dict[int, Begun]
     """Of deliveries that are here, by number: attempts of which it was not kept what became of them."""
+    relayed: frozenset[tuple[str, str]] = frozenset()
+    """Ids of events that may still be in the outbox, each with a subscription that was given it already."""
     last_event: int = 0
     """The highest number that was ever given to an event; deliveries and letters likewise."""
     last_delivery: int = 0

@@ -141,7 +141,7 @@ class Recovery:
             actor.mailbox.put(delivery)
 
     def _delivery(self, actor: Actor, record: StoredDelivery, stored: StoredEvent) -> AnyDelivery:
-        envelope = self._envelope(stored)
+        envelope = self.envelope(stored)
         receipt = Receipt()
         open_receipt(receipt, envelope.id, [actor.name])
         delivery: AnyDelivery = Delivery(envelope, actor.name, receipt, envelope.serial)
@@ -155,7 +155,8 @@ class Recovery:
         delivery.kept = Kept(self._keeper, stored, None, record)
         return delivery
 
-    def _envelope(self, stored: StoredEvent) -> Envelope[Any]:
+    def envelope(self, stored: StoredEvent) -> Envelope[Any]:
+        """Make the envelope of *stored* anew; what cannot be read has an `Unreadable` for an event."""
         headers: Any = None
         try:
             event = self._codecs.decode(stored.type_name, stored.version, stored.body)

@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 R = TypeVar("R", StoredEvent, StoredDelivery, StoredLetter)
 
 APPLICATION = int.from_bytes(b"toc1", "big")  # `PRAGMA application_id`: what tells this file from other databases
-VERSION = 1  # `PRAGMA user_version`: of the tables below
+VERSION = 2  # `PRAGMA user_version`: of the tables below
 
 # AUTOINCREMENT: a number is never given again, also after its row is gone, since other files name rows by it.
-SCHEMA = (
+FIRST_SCHEMA = (
     """CREATE TABLE events (
         id INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT NOT NULL, type_name TEXT NOT NULL, version INTEGER NOT NULL,
         body BLOB NOT NULL, topic TEXT, priority INTEGER NOT NULL, published_at REAL NOT NULL, correlation_id TEXT,
@@ -56,7 +56,16 @@ SCHEMA = (
     "CREATE INDEX seen_until ON seen (until)",
 )
 
-STEPS = (SCHEMA,)  # what makes the tables of one version out of those of the version before, from none on
+# Version 2: what came out of an outbox, until it is deleted there.
+RELAYED = """CREATE TABLE relayed (
+        event_id TEXT NOT NULL, subscription TEXT NOT NULL, PRIMARY KEY (event_id, subscription)
+    ) STRICT, WITHOUT ROWID"""
+
+SCHEMA = (*FIRST_SCHEMA, RELAYED)
+STEPS = (
+    FIRST_SCHEMA,
+    (RELAYED,),
+)  # what makes the tables of one version out of those of the version before, from none on
 
 
 def columns(record: type[Any]) -> tuple[str, ...]:
@@ -95,6 +104,7 @@ def read(connection: sqlite3.Connection, begun: dict[int, Begun]) -> Contents:
         ),
         damaged=tuple(damaged),
         begun={each.id: begun[each.id] for each in deliveries if each.id in begun},
+        relayed=frozenset(connection.execute("SELECT event_id, subscription FROM relayed")),
         last_event=numbers.get("events", 0),
         last_delivery=numbers.get("deliveries", 0),
         last_letter=numbers.get("letters", 0),

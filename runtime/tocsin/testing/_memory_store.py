@@ -13,6 +13,7 @@ from tocsin.durable import (
     Bury,
     Contents,
     ForgetLetters,
+    ForgetRelayed,
     ForgetSeen,
     Seen,
     Settle,
@@ -45,6 +46,7 @@ class MemoryStore:
         self.deliveries: dict[int, StoredDelivery] = {}
         self.letters: dict[int, StoredLetter] = {}
         self.seen: dict[tuple[str, str], float] = {}
+        self.relayed: set[tuple[str, str]] = set()  # event id, subscription
         self.begun: dict[int, tuple[int, Begun]] = {}  # slot → delivery, attempt
         self.last: dict[str, int] = {"event": 0, "delivery": 0, "letter": 0}
         self.refuse_with: StoreError | None = None
@@ -92,6 +94,7 @@ class MemoryStore:
         copy = MemoryStore(self._codecs)
         for name in ("events", "deliveries", "letters", "seen", "begun", "last"):
             setattr(copy, name, dict(getattr(self, name)))
+        copy.relayed = set(self.relayed)
         return copy
 
     def contents(self) -> Contents:
@@ -102,6 +105,7 @@ class MemoryStore:
             letters=tuple(letter for _, letter in sorted(self.letters.items())),
             seen=tuple(sorted((Seen(*key, until) for key, until in self.seen.items()), key=lambda each: each.until)),
             begun=self._latest_begun(),
+            relayed=frozenset(self.relayed),
             last_event=self.last["event"],
             last_delivery=self.last["delivery"],
             last_letter=self.last["letter"],
@@ -128,6 +132,8 @@ class MemoryStore:
             case ForgetLetters(numbers=numbers):
                 for number in numbers:
                     self.letters.pop(number, None)
+            case ForgetRelayed(event_ids=event_ids):
+                self.relayed = {mark for mark in self.relayed if mark[0] not in event_ids}
             case ForgetSeen(now=now):
                 self.seen = {key: until for key, until in self.seen.items() if until > now}
             case _:
@@ -139,6 +145,8 @@ class MemoryStore:
         for delivery in change.deliveries:
             self.deliveries[delivery.id] = delivery
             self._number("delivery", delivery.id)
+        if change.relayed:
+            self.relayed |= {(change.event.event_id, delivery.subscription) for delivery in change.deliveries}
         for seen in change.seen:
             self.seen[seen.subscription, seen.key] = seen.until
         if change.replayed is not None:
