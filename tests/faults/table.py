@@ -230,7 +230,6 @@ ARGUED: dict[str, str] = {
     ),
     "C11": "Handlers are held by their subscription, as everybody expects of `bus.subscribe`; that is tested.",
     "I5": "Every transaction begins as one that writes (BEGIN IMMEDIATE): there is no read that could become a write.",
-    "I11": "To be tried out with images of a disk; what a commit waits for, is what SQLite promises to survive it.",
     "I19": "Nobody else can read the file while it is in use: it is locked for its one connection.",
     "I20": "The connection never leaves its thread, and a bus is of no use in a forked child (ForkedProcess).",
     "I21": "Documented: SQLite itself cannot tell.",

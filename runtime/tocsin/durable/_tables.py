@@ -106,7 +106,8 @@ def read(connection: sqlite3.Connection, begun: dict[int, Begun]) -> Contents:
         begun={each.id: begun[each.id] for each in deliveries if each.id in begun},
         relayed=frozenset(connection.execute("SELECT event_id, subscription FROM relayed")),
         last_event=numbers.get("events", 0),
-        last_delivery=numbers.get("deliveries", 0),
+        # After a loss of power there may be notes of deliveries that were lost: they must not speak of others.
+        last_delivery=max([numbers.get("deliveries", 0), *begun]),
         last_letter=numbers.get("letters", 0),
     )
 
