@@ -203,7 +203,9 @@ async def test_fault_I11_whenever_power_is_lost_what_was_promised_is_there(
 async def test_fault_I11_what_was_pending_when_power_was_lost_is_handled_by_the_next_run(tmp_path: Path) -> None:
     machine, handled = Machine(tmp_path, 1, "full"), set[int]()
     left = await machine.lose_power(await machine.live({}, 1), 5)
-    pending = {each.id for each in (await machine.contents(left)).deliveries}
+    found = await machine.contents(left)
+    over = {number for number, begun in found.begun.items() if begun.was_handled}
+    pending = {each.id for each in found.deliveries} - over
     bus = EventBus("shop", store=SQLiteStore(written(left, tmp_path / "next")))
     for name in ("ship", "wait"):
 
@@ -213,7 +215,8 @@ async def test_fault_I11_what_was_pending_when_power_was_lost_is_handled_by_the_
 
     async with bus.running():
         pass
-    assert (bus.ledger().handled, bus.ledger().returned) == (len(pending), 0)
+    ledger = bus.ledger()  # an attempt that was the last one, and had failed, is not made again
+    assert (ledger.handled + ledger.dead_lettered, ledger.returned) == (len(pending), 0)
     again = await SQLiteStore(tmp_path / "next" / "bus.db").open()
     await again.close()
     assert again.contents.deliveries == ()
