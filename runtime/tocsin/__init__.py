@@ -57,6 +57,8 @@ from ._envelope import Priority as Priority
 from ._events import Event as Event
 from ._handlers import handles as handles
 from ._ledger import Ledger as Ledger
+from ._log_fields import LogFields as LogFields
+from ._log_fields import log_fields as log_fields
 from ._outcomes import DeadLettered as DeadLettered
 from ._outcomes import Dropped as Dropped
 from ._outcomes import DropReason as DropReason
@@ -72,6 +74,9 @@ from ._overflow import DropOldest as DropOldest
 from ._overflow import Overflow as Overflow
 from ._overflow import Reject as Reject
 from ._overflow import WaitForRoom as WaitForRoom
+from ._plugins import Hooks as Hooks
+from ._plugins import Plugin as Plugin
+from ._plugins import Publication as Publication
 from ._receipt import Receipt as Receipt
 from ._registry import Group as Group
 from ._replay import ReplayReport as ReplayReport

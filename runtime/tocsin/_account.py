@@ -20,6 +20,7 @@ from tocsin_supervisors import DeadLetterReason, Health
 
 from ._deduplication import DuplicateWindow
 from ._envelope import Priority
+from ._handling_times import HandlingTimes
 from ._ledger import Counters, Ledger
 from ._mailbox import Mailbox
 from ._outcomes import DROPPED_OLDEST, HANDLED, RETURNED, DeadLettered, Dropped, DropReason, Rejected, RejectReason
@@ -59,6 +60,7 @@ class Account:
         "servers",
         "settings",
         "subscription",
+        "times",
         "types",
     )
 
@@ -86,6 +88,7 @@ class Account:
         self.duplicates: DuplicateWindow | None = (
             None if settings.deduplicate is None else DuplicateWindow(settings.deduplicate)
         )
+        self.times: HandlingTimes | None = HandlingTimes() if run.measures_times else None
         self._probation_over: anyio.Event | None = None  # servers other than the probing one sleep on it
         self.missed: int = 0  # deliveries dropped since the last one that was handled
         self.servers: list[Server] = []  # kept over incarnations, so that what waits for them knows them
@@ -253,6 +256,8 @@ class Account:
         else:
             note_outcome(delivery.receipt, self.name, outcome)
         self.run.one_ended()
+        if self.run.instruments.settled is not None:
+            self.run.instruments.settled(delivery, outcome)
 
     def ledger(self) -> Ledger:
         """Give the account as it stands, as far as publishing has been counted."""

@@ -43,10 +43,24 @@ class Publishing(Registry):
         """Give the run that is up, after checking that this is its thread."""
 
     async def _publish_slowly(self, event: object, options: PublishOptionsAndReceipt) -> Receipt:
-        receipt = options.pop("receipt", None)
+        given = options.pop("receipt", None)
+        receipt = Receipt() if given is None else given
         run = self._up()
-        envelope = compose(run, event, options, cause_of(own_server(run)))
-        return await run.publisher.publish(envelope, Receipt() if receipt is None else receipt)
+        if run.instruments.announce is None:
+            envelope = compose(run, event, options, cause_of(own_server(run)))
+            return await run.publisher.publish(envelope, receipt)
+        with run.instruments.announce(event, options, receipt):
+            envelope = compose(run, event, options, cause_of(own_server(run)))
+            return await run.publisher.publish(envelope, receipt)
+
+    def _publish_slowly_nowait(self, event: object, options: PublishOptions) -> Receipt:
+        receipt, run = Receipt(), self._up()
+        if run.instruments.announce is None:
+            envelope = compose(run, event, options, cause_of(own_server(run)))
+            return run.publisher.publish_nowait(envelope, receipt)
+        with run.instruments.announce(event, options, receipt):
+            envelope = compose(run, event, options, cause_of(own_server(run)))
+            return run.publisher.publish_nowait(envelope, receipt)
 
     # All that may be said is in `options`: defaults of single keywords cost more than a mailbox does.
     async def publish(self, event: object, **options: Unpack[PublishOptionsAndReceipt]) -> Receipt:
@@ -108,8 +122,7 @@ class Publishing(Registry):
         except Exception:  # as above
             route = None
         if options or route is None or not publisher.owner._is_owned() or server_here() is not None:
-            run = self._up()
-            return run.publisher.publish_nowait(compose(run, event, options, cause_of(own_server(run))), Receipt())
+            return self._publish_slowly_nowait(event, options)
         ids = publisher.ids
         receipt = Receipt()
         receipt._event = event

@@ -62,17 +62,15 @@ def invoke_of(actor: Actor, instance: object) -> Invoke:
     else:
         assert subscription.handler_plan is not None
         invoke = invoke_handler(subscription.handler_plan, subscription.handler_plan.call, limiter)
-    if actor.settings.context == "delivery":
-        invoke = in_context_of_publisher(invoke)
-    instrument = actor.run.instrument
-    return invoke if instrument is None else instrument.around_deliveries(actor, invoke)
+    # Inside of the context of the publisher: what plug-ins set there, the handler has to find.
+    invoke = actor.run.instruments.around_attempts(subscription, invoke)
+    return in_context_of_publisher(invoke) if actor.settings.context == "delivery" else invoke
 
 
 def handles_of(actor: Actor, instance: object) -> Handles | None:
     """Give the short way to handle a plain delivery, if there is one."""
     handles = _short_way(actor.subscription, instance) if actor.is_plain else None
-    instrument = actor.run.instrument
-    return handles if instrument is None or handles is None else instrument.around_plain(actor, handles)
+    return None if handles is None else actor.run.instruments.around_plain(actor.subscription, handles)
 
 
 def _short_way(subscription: Subscription, instance: object) -> Handles | None:

@@ -18,6 +18,8 @@ from tocsin_supervisors import carry_supervision
 from ._context import current_server
 from ._handlers import select_method
 from ._pinned import PinnedServer
+from ._plugins import Handle as Handle
+from ._plugins import Invoke as Invoke
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
     from ._server import Server
 
 T = TypeVar("T")
-Invoke: TypeAlias = "Callable[[AnyDelivery], Awaitable[Any]]"
-Handle: TypeAlias = "Callable[[Any], Awaitable[Any]]"  # from the event of a plain delivery to something to await
 Handles: TypeAlias = "Callable[[Server], Handle]"  # each server has its own
 MAX_CHOICES = 1024  # of methods that are remembered: topics are data, and classes may be made on the fly
 

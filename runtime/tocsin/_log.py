@@ -1,8 +1,9 @@
 """What the bus writes to `logging`, under the name "tocsin": text from events is escaped, a flood is throttled, a
 broken handler of the log harms nobody.
 
-Every record has the fields `bus`, `actor`, `event_id`, `correlation_id` and `report` (the class of a lifecycle report)
-where they apply, for formatters and structured logging.
+Every record has the fields `bus`, `actor`, `event_type`, `event_id`, `correlation_id`, `attempt` and `report` (the
+class of a lifecycle report) where they apply, and what plug-ins add (`trace_id`, `span_id`), for formatters and for
+structured logging. `_log_fields.py` has the same for the lines of users.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ import tocsin_supervisors as supervision
 from tocsin_supervisors import Allowed, DeadLetter, DeadLetterRefused, Failure, LogThrottle, qualified_name, safe_text
 from tocsin_supervisors._describe import headline
 
+from ._log_fields import fields_of_delivery, fields_of_letter
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from ._actor import Actor
     from ._delivery import AnyDelivery
@@ -40,9 +43,11 @@ class BusLog:
         self._of_the_posts = LogThrottle()
         self._of_the_store = LogThrottle()
         self._of_the_outbox = LogThrottle()
+        self._of_the_plugins = LogThrottle()
+        self.more_fields: Callable[[AnyDelivery | None], Mapping[str, object]] | None = None  # what plug-ins add
 
-    def dead_lettered(self, letter: DeadLetter[Any]) -> None:
-        """Tell of a dead letter, unless the throttle holds it back."""
+    def dead_lettered(self, letter: DeadLetter[Any], delivery: AnyDelivery | None) -> None:
+        """Tell of a dead letter, that of *delivery* if there was one, unless the throttle holds it back."""
         throttle = self._throttles.setdefault(letter.subscription, LogThrottle())
         allowed = throttle.allow(self._now())
         if not isinstance(allowed, Allowed):
@@ -65,9 +70,7 @@ class BusLog:
             letter.reason.value,
             cause,
             before,
-            actor=letter.subscription,
-            event_id=letter.event_id,
-            correlation_id=letter.correlation_id,
+            **self._of(letter, delivery),
         )
 
     def sink_failed(self, letter: DeadLetter[Any], failure: Failure) -> None:
@@ -81,8 +84,7 @@ class BusLog:
                 failure.type,
                 safe_text(failure.message),
                 before,
-                actor=letter.subscription,
-                event_id=letter.event_id,
+                **self._of(letter, None),
             )
 
     def post_failed(self, post: Post, error: Exception) -> None:
@@ -98,6 +100,7 @@ class BusLog:
                 failure.type,
                 safe_text(failure.message),
                 before,
+                event_type=qualified_name(type(event)),
             )
 
     # ── what operators do ──
@@ -118,6 +121,14 @@ class BusLog:
         """Tell that a drain does not wait for what a paused *actor* has not begun."""
         text = "%s is paused: the drain leaves the %s deliveries that wait for it, unless it is resumed"
         self._write(logging.WARNING, text, actor.name, count, actor=actor.name)
+    def plugin_failed(self, hook: object, error: Exception) -> None:
+        """Tell that a plug-in raised, which changes nothing for anybody else; throttled."""
+        before = self._before(self._of_the_plugins)
+        if before is not None:
+            failure = Failure.of(error)
+            name = getattr(hook, "__qualname__", type(hook).__qualname__)
+            text = "a plug-in of the bus raised in %s: %s: %s%s"
+            self._write(logging.ERROR, text, safe_text(name), failure.type, safe_text(failure.message), before)
 
     # ── the store ──
 
@@ -158,18 +169,19 @@ class BusLog:
         before = self._before(self._of_the_store)
         if before is not None:
             text = "dead letter %s is in memory alone: %s%s"
-            self._write(logging.WARNING, text, letter.id, safe_text(str(error)), before, actor=letter.subscription)
+            self._write(logging.WARNING, text, letter.id, safe_text(str(error)), before, **self._of(letter, None))
 
     def not_tried_alone(self, delivery: AnyDelivery) -> None:
         """Tell of a delivery during which the process had ended, and that could not be tried alone."""
         text = "event %s was in hand when the process ended; %s did not come up in time to handle it alone"
         name = delivery.subscription
-        self._write(logging.WARNING, text, delivery.envelope.id, name, actor=name, event_id=delivery.envelope.id)
+        fields = {**fields_of_delivery(delivery), **self._more(delivery)}
+        self._write(logging.WARNING, text, delivery.envelope.id, name, **fields)
 
     def letter_refused(self, refusal: DeadLetterRefused) -> None:
         """Tell of a dead letter of a dead letter, which nobody keeps."""
         letter = refusal.letter
-        self._write(logging.ERROR, "%s", refusal, actor=letter.subscription, event_id=letter.event_id)
+        self._write(logging.ERROR, "%s", refusal, **self._of(letter, None))
 
     def stop_error(self, actor: Actor, failure: Failure) -> None:
         """Tell of an error that was raised while an actor was being stopped."""
@@ -205,6 +217,12 @@ class BusLog:
     def forget(self, name: str) -> None:
         """Let go of what is kept about a subscription that has ended: there may be any number of them."""
         self._throttles.pop(name, None)
+
+    def _of(self, letter: DeadLetter[Any], delivery: AnyDelivery | None) -> dict[str, object]:
+        return {**fields_of_letter(letter), **self._more(delivery)}
+
+    def _more(self, delivery: AnyDelivery | None) -> Mapping[str, object]:
+        return {} if self.more_fields is None or delivery is None else self.more_fields(delivery)
 
     def _write(self, level: int, text: str, *values: object, **fields: object) -> None:
         # A filter or handler of the user's log may raise: the log must not decide about deliveries.

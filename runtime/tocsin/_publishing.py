@@ -245,7 +245,8 @@ class Publisher:
 
     def _remember(self, kind: type, topic: str | None, actors: Sequence[Actor]) -> None:
         """Let events of the class *kind* go the fast way from now on, if that would do all that is to be done."""
-        is_open = self._run.phase is Phase.RUNNING and topic is None and bool(actors)
+        is_open = self._run.phase is Phase.RUNNING and not self._run.instruments.sees_each
+        is_open = is_open and topic is None and bool(actors)
         if is_open and is_safe_key(kind) and kind not in self.routes and all(actor.is_plain for actor in actors):
             self._run.routes.remember(kind, actors, self._run.router.most_routes)
 

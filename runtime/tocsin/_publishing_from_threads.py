@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from ._composing import cause_of, check_duration, compose
@@ -40,17 +41,19 @@ class PublishingFromThreads(Publishing):
         own thread it would wait for itself, so WrongThread.
         """
         run = self._up_for_thread("publish_from_thread", timeout)
-        server = own_server(run)
+        server, receipt = own_server(run), Receipt()
+        announce = run.instruments.announce
 
         async def publish() -> Receipt:
             envelope = compose(run, event, options, cause_of(server))
-            return await run.publisher.publish(envelope, Receipt(), server)
+            return await run.publisher.publish(envelope, receipt, server)
 
-        future = run.box.post(publish)
-        try:
-            return future.result(timeout)
-        finally:
-            future.cancel()  # if it has not begun, it need not; otherwise this does nothing
+        with nullcontext() if announce is None else announce(event, options, receipt):
+            future = run.box.post(publish)
+            try:
+                return future.result(timeout)
+            finally:
+                future.cancel()  # if it has not begun, it need not; otherwise this does nothing
 
     def post_from_thread(
         self, event: object, *, timeout: float | None = None, **options: Unpack[PublishOptions]
@@ -70,7 +73,9 @@ class PublishingFromThreads(Publishing):
             return
         run = self._up_for_thread("post_from_thread", timeout)
         # The cause is looked up here: the handler whose thread this is may be through when the loop gets to it.
-        run.posts.post(Post(event, options, cause_of(own_server(run))), timeout)
+        announce, cause = run.instruments.announce, cause_of(own_server(run))
+        with nullcontext() if announce is None else announce(event, options, None):
+            run.posts.post(Post(event, options, cause), timeout)
 
     def _up_for_thread(self, name: str, timeout: float | None) -> Run:
         """Give the run that is up, after checking that this is not its thread."""

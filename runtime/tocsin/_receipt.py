@@ -216,6 +216,11 @@ def envelope_of(receipt: Receipt) -> Envelope[Any]:
     return more.envelope
 
 
+def held_event(receipt: Receipt) -> object:
+    """Give the event of a plain delivery of *receipt*, as long as one has not ended."""
+    return receipt._event
+
+
 def route_of(receipt: Receipt) -> Route:
     """Give the route of an event that was published the fast way."""
     assert receipt._route is not None

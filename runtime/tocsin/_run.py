@@ -22,6 +22,7 @@ from ._actor import Actor
 from ._backends import NextTurn, can_watch_tasks, monotonic_clock, sleepers, slice_length, turns
 from ._composing import compose
 from ._envelope import IdSource
+from ._instruments import Instruments
 from ._ledger import Ledger, add_up
 from ._lifecycle import Phase, ends, forward, may_publish
 from ._log import BusLog
@@ -38,6 +39,7 @@ from ._router import Router
 from ._routes import Routes
 from ._threads import ThreadBox
 from ._time_limits import TimeLimits
+from ._timing import HOOKS_OF_TIMES
 from ._undertaker import Undertaker
 from ._waits import Waits
 from .exceptions import BusClosed, WrongThread
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
     from ._bus import EventBus
     from ._delivery import AnyDelivery
     from ._envelope import Envelope
-    from ._instrument import Instrument
+    from ._plugins import Hooks
     from ._reports import Report
     from .durable._keeper import Keeper
 
@@ -79,8 +81,10 @@ class Run:
         self.office: supervision.DeadLetterOffice[Any] = bus.dead_letters
         self.log: BusLog = BusLog(bus.name, self.now)
         self.reporter: Reporter | None = None if bus.observer is None else Reporter(bus.observer)
-        self.instrument: Instrument | None = bus.instrument
-        self.is_observed: bool = self.reporter is not None or self.instrument is not None
+        self.measures_times: bool = bus.measure_times
+        self.instruments: Instruments = Instruments(hooks_of(bus), self.log)
+        self.log.more_fields = self.instruments.log_fields
+        self.is_observed: bool = self.reporter is not None or self.instruments.reported is not None
         self.routes: Routes = Routes(self.ids.base)
         self.router: Router[Actor] = Router(self.routes.clear)
         self.publisher: Publisher = Publisher(self)
@@ -131,8 +135,8 @@ class Run:
 
     def report(self, report: Report) -> None:
         """Hand *report* to the observer, if there is one."""
-        if self.instrument is not None:
-            self.instrument.reported(report)
+        if self.instruments.reported is not None:
+            self.instruments.reported(report)
         if self.reporter is not None:
             self.reporter.put(report)
 
@@ -196,7 +200,8 @@ class Run:
 
     async def _publish_post(self, post: Post) -> None:
         """Publish what another thread has handed over: also while the bus drains, as it was handed over before."""
-        if not post.options and post.cause is None:
+        # With plug-ins that want to know of publishes, they have been told of this one already.
+        if not post.options and post.cause is None and self.instruments.announce is None:
             try:
                 await self.bus.publish(post.event)
             except BusClosed as closed:
@@ -251,3 +256,9 @@ class Run:
         """End everything that has not ended; give what had been accepted, in the order of acceptance."""
         left = [each for actor in self.actors.values() for each in actor.take_back_everything(RejectReason.CLOSED)]
         return sorted(left, key=lambda delivery: delivery.number)
+
+
+def hooks_of(bus: EventBus) -> list[Hooks]:
+    """Ask the plug-ins of *bus* what they want to be called for in a run that begins."""
+    hooks = [plugin.hooks(bus) for plugin in bus.plugins]
+    return [*hooks, HOOKS_OF_TIMES] if bus.measure_times else hooks

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ._lifecycle import Phase
+from ._lifecycle import is_over
 from ._registry import Group
 from ._statistics import NEVER_RAN, BusStatistics, SubscriptionStatistics
 
@@ -61,7 +62,8 @@ def _index(node: TreeNode, nodes: dict[str, TreeNode]) -> None:
 def _of_actor(actor: Actor, node: TreeNode | None) -> SubscriptionStatistics:
     counters, mailbox, registry = actor.counters, actor.mailbox, actor.subscription.registry
     oldest = mailbox.oldest()
-    failure = actor.last_error
+    failure, times = actor.last_error, actor.times
+    p50, p99 = (None, None) if times is None else times.percentiles(_now(actor.run), 0.5, 0.99)
     return SubscriptionStatistics(
         name=actor.name,
         group=registry.name if isinstance(registry, Group) else None,
@@ -82,4 +84,13 @@ def _of_actor(actor: Actor, node: TreeNode | None) -> SubscriptionStatistics:
         restarts=0 if node is None else node.restarts,
         incarnation=actor.incarnation,
         last_error=None if failure is None else f"{failure.type}: {failure.message}",
+        p50=p50,
+        p99=p99,
+        measured=0 if times is None else times.count,
+        handling_time=0.0 if times is None else times.seconds,
     )
+
+
+def _now(run: Run) -> float | None:
+    """Give the time on the clock of *run*; None when it is over: then there may be no such clock any more."""
+    return None if is_over(run.phase) else run.now()

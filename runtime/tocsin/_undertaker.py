@@ -84,7 +84,7 @@ class Undertaker:
         except DeadLetterRefused as refusal:
             log.letter_refused(refusal)
             return None
-        log.dead_lettered(letter)
+        log.dead_lettered(letter, delivery)
         if self._run.keeper is not None:
             self._run.keeper.letter(letter, delivery)
         if office.sink_errors > errors and office.sink_failure is not None:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, final
 import anyio
 from attrs import Factory, define
 
+from tocsin._context import current_server
 from tocsin._envelope import Priority
-from tocsin._instrument import Instrument
+from tocsin._plugins import Hooks
 from tocsin._receipt import Receipt
 
 from ._engine import START
@@ -43,9 +44,9 @@ if TYPE_CHECKING:
 
     from tocsin._actor import Actor
     from tocsin._bus import EventBus
-    from tocsin._invocation import Handle, Handles, Invoke
+    from tocsin._plugins import Handle, Invoke
     from tocsin._reports import Report
-    from tocsin._server import Server
+    from tocsin._subscription import Subscription
 
     from ._engine import Engine
     from ._facts import How
@@ -73,8 +74,8 @@ class _Open:
 
 
 @final
-class Watcher(Instrument):
-    """See the module; it is the `Instrument` of one bus, from before it runs."""
+class Watcher:
+    """See the module; it is a plug-in of one bus, from before it runs, and the innermost one."""
 
     def __init__(
         self,
@@ -96,7 +97,7 @@ class Watcher(Instrument):
         self._faults: Faults = _none if faults is None else faults
         self._cancelled: type[BaseException] = anyio.get_cancelled_exc_class()
         bus.random = Random(seed)
-        bus.instrument = self
+        bus.plugins = (*bus.plugins, self)
         # Handlers publish through the same object, so they are seen as well.
         vars(bus)["publish"] = partial(self._publish, bus.publish)
         vars(bus)["publish_nowait"] = partial(self._publish_nowait, bus.publish_nowait)
@@ -242,14 +243,19 @@ class Watcher(Instrument):
         self.trace.facts.clear()
         self._numbers = {each.receipt: each.number for each in self._open.values() if each.receipt is not None}
 
-    # ── it is an `Instrument` ──
+    # ── it is a `Plugin` ──
+
+    def hooks(self, bus: EventBus) -> Hooks:  # it watches one
+        """See `Plugin`."""
+        return Hooks(around_attempts=self.around_attempts, around_plain=self.around_plain, reported=self.reported)
 
     def reported(self, report: Report) -> None:
-        """See `Instrument`. Receipts are not looked at: it comes in the middle of what they are to tell of."""
+        """See `Hooks`. Receipts are not looked at: it comes in the middle of what they are to tell of."""
         self._note(Reported, report=report)
 
-    def around_deliveries(self, actor: Actor, invoke: Invoke) -> Invoke:
-        """See `Instrument`."""
+    def around_attempts(self, subscription: Subscription, invoke: Invoke) -> Invoke:
+        """See `Hooks`."""
+        actor = actor_of(subscription)
         return lambda delivery: self._attempt(
             partial(invoke, delivery),
             actor,
@@ -258,21 +264,20 @@ class Watcher(Instrument):
             delivery.key,
         )
 
-    def around_plain(self, actor: Actor, handles: Handles) -> Handles:
-        """See `Instrument`."""
+    def around_plain(self, subscription: Subscription, handle: Handle) -> Handle:
+        """See `Hooks`."""
+        actor = actor_of(subscription)
 
-        def handles_watched(server: Server) -> Handle:
-            handle = handles(server)
+        def handle_watched(event: Any) -> Awaitable[Any]:
+            server = current_server.get()
+            assert server is not None
+            entry = server.entry
+            assert entry is not None
+            receipt = entry if type(entry) is Receipt else entry.receipt  # a plug-in may have asked for the delivery
+            attempt = Attempt(actor.name, event, 1, actor.incarnation)
+            return self._attempt(partial(handle, event), actor, receipt, attempt, None)
 
-            def handle_watched(event: Any) -> Awaitable[Any]:
-                receipt = server.entry
-                assert type(receipt) is Receipt
-                attempt = Attempt(actor.name, event, 1, actor.incarnation)
-                return self._attempt(partial(handle, event), actor, receipt, attempt, None)
-
-            return handle_watched
-
-        return handles_watched
+        return handle_watched
 
     def _note_terms(self, actor: Actor) -> None:
         if actor.name not in self.trace.terms:
@@ -303,6 +308,12 @@ class Watcher(Instrument):
 
     def _how(self, error: BaseException) -> How:
         return "cancelled" if isinstance(error, self._cancelled) else "raised"
+
+
+def actor_of(subscription: Subscription) -> Actor:
+    """Give the actor of *subscription* in the run that is up."""
+    assert subscription.actor is not None
+    return subscription.actor
 
 
 def _none(_attempt: Attempt) -> None:
