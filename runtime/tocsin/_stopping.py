@@ -44,8 +44,8 @@ class StopReport:
     """What a stop left behind."""
 
     returned: tuple[ReturnedDelivery, ...] = ()
-    """Accepted and not handled, in the order of acceptance. Empty after a drain that was given enough time, but for what
-    paused, stopped and parked subscriptions had.
+    """Accepted and not handled, in the order of acceptance. Empty after a drain that was given enough time, if nobody
+    was paused, stopped or parked.
     """
     unpublished: tuple[Any, ...] = ()
     """Events of `post_from_thread` that were still on their way, or that a full mailbox had not taken by then."""

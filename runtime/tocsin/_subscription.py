@@ -110,7 +110,7 @@ class Subscription:
         It is then like one that is parked: what is in its mailbox waits for the restart, what it is sent becomes dead
         letters, which can be replayed, and who asks is told at once (`ActorStopped`). To hold events back instead, use
         `pause`. The end of the run returns what is left, and a durable subscription has it in the next run, in which
-        the actor starts again. As in OTP, a restart of its whole group starts it, too. A temporary one is gone for good.
+        the actor starts again. As in OTP, a restart of its group starts it, too. A temporary one is gone for good.
 
         Idempotent; of several calls of `stop` and `restart` the last one wins. Of its own handler, a cancellation, and
         what is raised, the same is true as for `restart`; what is down already is no error.

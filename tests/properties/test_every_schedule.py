@@ -36,7 +36,7 @@ def test_promises_hold_on_every_schedule_with_two_changes_of_task(race: Any, bac
     explored(bound=2, backends=[backend], limit=1_000_000)(race)()
 
 
-# ── cancellations: of everything, of a publisher or operator, and on asyncio natively of the tasks of the bus and of a handler ──
+# ── cancellations: of everything, of a publisher or operator, on asyncio natively of tasks of the bus and a handler ──
 
 TARGETS = ("run", "publisher", "operator", "host", "handler")
 

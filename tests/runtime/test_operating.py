@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -21,8 +22,10 @@ from tocsin import (
     Report,
     RestartIntensity,
     RestartPolicy,
+    RestartRequested,
     RetryPolicy,
     Returned,
+    StopRequested,
     Strategy,
     Subscription,
     UnknownSubscription,
@@ -238,6 +241,35 @@ async def test_one_that_does_not_start_stays_down_and_keeps_what_it_has(make_bus
         await fragile.restart()
         fragile.resume()
         assert await kept.settled() == {"Fragile": Handled()}
+
+
+async def test_what_operators_do_is_told_to_the_log_and_the_observer(
+    make_bus: MakeBus, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[Report] = []
+
+    async def observer(report: Report) -> None:
+        if isinstance(report, StopRequested | RestartRequested):
+            told.append(report)
+
+    bus = make_bus(observer=observer)
+    subscription = bus.subscribe(take, int)
+    with caplog.at_level(logging.INFO, "tocsin"):
+        async with bus.running():
+            subscription.pause()
+            subscription.resume()
+            await subscription.stop()
+            await anyio.sleep(1.0)
+            at = anyio.current_time()
+            await subscription.restart()
+    assert [type(report) for report in told] == [StopRequested, RestartRequested]
+    assert told[-1] == RestartRequested(subscription="take", at=at)
+    assert [record.getMessage() for record in caplog.records] == [
+        "take is paused: it begins nothing until it is resumed",
+        "take is resumed",
+        "take is being stopped by request",
+        "take is being restarted by request",
+    ]
 
 
 # ── stopping ──

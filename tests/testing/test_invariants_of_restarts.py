@@ -11,6 +11,7 @@ from tocsin import (
     ChildStopped,
     DeliveryRetried,
     RestartPolicy,
+    RestartRequested,
     StopFailed,
     Strategy,
     SupervisorGaveUp,
@@ -93,6 +94,14 @@ def test_nobody_else_is_to_be_stopped_and_started_again(strategy: Strategy, othe
         script.down("c")
     assert script.up("b", 2).up(other, 2).broken() == [
         f"I13: {other} was stopped and started again, and {strategy.value} gives no reason for that"
+    ]
+
+
+def test_whoever_an_operator_has_restarted_may_come_back_once() -> None:
+    script = Script().up("s").report(RestartRequested, subscription="s").down("s").up("s", 2)
+    assert script.broken() == []
+    assert script.down("s", 2).up("s", 3).broken() == [
+        "I13: s was stopped and started again, and one_for_one gives no reason for that"
     ]
 
 
