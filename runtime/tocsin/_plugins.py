@@ -90,8 +90,8 @@ class Hooks:
     def __attrs_post_init__(self) -> None:
         if self.around_plain is not None and self.around_attempts is None:
             raise ValueError(
-                "around_plain=… without around_attempts=…: most deliveries are plain, but any may come in full, so give "
-                "both, or around_attempts alone"
+                "around_plain=… without around_attempts=…: most deliveries are plain, but any may come in full, so "
+                "give both, or around_attempts alone"
             )
 
 
