@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -191,3 +193,54 @@ async def test_the_metrics_of_a_real_bus_agree_with_its_statistics(make_bus: Mak
             assert of(found, "tocsin_events_published_total") == 4
             assert of(found, "tocsin_events_undeliverable_total") == 1
             assert not any(name == "tocsin_fake" for name, _ in found)
+
+
+# ── times of handling ──
+
+
+@pytest.mark.parametrize("media_type", [PROMETHEUS, OPEN_METRICS])
+def test_measured_times_are_a_summary(media_type: MediaType) -> None:
+    mail = of_subscription("mail", p50=0.25, p99=2.0, measured=7, handling_time=3.5)
+    idle = of_subscription("idle", measured=1, handling_time=0.5)
+    statistics = of_bus(mail, idle)
+    found = samples(statistics, media_type)
+    its = {"subscription": "mail", "group": ""}
+    assert of(found, "tocsin_handling_seconds", **its, quantile="0.5") == 0.25
+    assert of(found, "tocsin_handling_seconds", **its, quantile="0.99") == 2.0
+    assert of(found, "tocsin_handling_seconds_count", **its) == 7
+    assert of(found, "tocsin_handling_seconds_sum", **its) == 3.5
+    assert math.isnan(of(found, "tocsin_handling_seconds", subscription="idle", group="", quantile="0.5"))
+    text = exposition(families(statistics, 1000), media_type)
+    (kind,) = [family.type for family in PARSERS[media_type](text) if family.name == "tocsin_handling_seconds"]
+    assert kind == "summary"
+
+
+def test_without_measured_times_there_is_no_summary() -> None:
+    assert not [name for name, _ in samples(of_bus(of_subscription())) if name.startswith("tocsin_handling_seconds")]
+
+
+@pytest.mark.parametrize(("one", "other", "together"), [(0.1, 0.2, 0.2), (None, 0.2, 0.2), (0.3, None, 0.3)])
+def test_of_those_that_are_not_shown_apart_the_longest_times_are_told(
+    one: float | None, other: float | None, together: float
+) -> None:
+    hidden = [of_subscription(name, p50=p50, measured=1) for name, p50 in (("a", one), ("b", other))]
+    found = samples(of_bus(of_subscription("shown"), *hidden), most=1)
+    its = {"subscription": "other", "group": ""}
+    assert of(found, "tocsin_handling_seconds", **its, quantile="0.5") == together
+    assert math.isnan(of(found, "tocsin_handling_seconds", **its, quantile="0.99"))
+    assert of(found, "tocsin_handling_seconds_count", **its) == 2
+
+
+async def test_a_bus_that_measures_exports_what_it_has_measured(make_bus: MakeBus) -> None:
+    bus = make_bus("shop", measure_times=True)
+
+    @bus.subscriber(int, name="sleep")
+    async def sleep(seconds: int) -> None:
+        await anyio.sleep(seconds)
+
+    async with bus.running():
+        await (await bus.publish(3)).settled()
+        found = samples(bus.statistics())
+    its = {"subscription": "sleep", "group": ""}
+    assert of(found, "tocsin_handling_seconds_sum", **its) == pytest.approx(3.0)
+    assert of(found, "tocsin_handling_seconds", **its, quantile="0.99") == pytest.approx(3.0, rel=0.25)

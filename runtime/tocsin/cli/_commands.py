@@ -47,6 +47,7 @@ def run_bus(text: str, options: RunOptions, tokens: Sequence[str], *, may_watch:
         give_store(bus, options.store)
     except CannotStore as error:
         return refuse(str(error))
+    bus.measure_times = True  # who runs a bus wants to see how long handling takes
     return _check(bus, options) if options.check else _serve(bus, options, tokens)
 
 

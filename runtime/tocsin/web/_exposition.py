@@ -22,7 +22,8 @@ OPEN_METRICS: Final = MediaType(
 )
 
 Labels = tuple[tuple[str, str], ...]
-Kind = Literal["counter", "gauge", "stateset"]
+Kind = Literal["counter", "gauge", "stateset", "summary"]
+Sample = tuple[str, float] | tuple[str, float, str]
 
 # Backslash first is not needed: each character is looked at once.
 _IN_LABEL: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
@@ -37,8 +38,9 @@ class Family:
     name: str
     kind: Kind
     help: str
-    samples: tuple[tuple[str, float], ...]
-    """Rendered labels (see `rendered`) and value."""
+    samples: tuple[Sample, ...]
+    """Rendered labels (see `rendered`) and value; for the sums of a summary also what their name ends in. Samples that
+    differ in their quantile alone stand together."""
     unit: str = ""
 
 
@@ -66,8 +68,8 @@ def _lines(family: Family, *, is_open: bool) -> Iterator[str]:
     if family.unit and is_open:
         yield f"# UNIT {name} {family.unit}"
     yield f"# HELP {name} {family.help.translate(_IN_HELP)}"
-    for labels, value in family.samples:
-        yield f"{sample}{{{labels}}} {_number(value)}"
+    for labels, value, *suffix in family.samples:
+        yield f"{sample}{''.join(suffix)}{{{labels}}} {_number(value)}"
 
 
 def _number(value: float) -> str:

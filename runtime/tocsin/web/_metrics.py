@@ -6,6 +6,7 @@ have series of their own, and the rest is added up under `subscription="other"`.
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import TYPE_CHECKING, Final, final
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from tocsin._statistics import BusStatistics, SubscriptionStatistics
 
-    from ._exposition import Kind, Labels
+    from ._exposition import Kind, Labels, Sample
 
 OTHER: Final = "other"  # the subscription that stands for all that are not shown
 
@@ -37,8 +38,14 @@ class _Column:
     help: str
     more_labels: str = ""
     unit: str = ""
+    suffix: str = ""
     together: Callable[[float, float], float] = operator.add
     """How the values of those under `OTHER` become one."""
+
+
+def _greater(one: float, other: float) -> float:
+    """Give the greater one of those that are numbers: quantiles cannot be added up, and this one is not too small."""
+    return max((each for each in (one, other) if not math.isnan(each)), default=math.nan)
 
 
 def _outcome(outcome: str, read: Callable[[SubscriptionStatistics], float]) -> _Column:
@@ -101,7 +108,37 @@ _COLUMNS: Final = (
         "Number of the life the actor is in, from 1.",
         together=max,
     ),
+    _Column(
+        "tocsin_handling_seconds",
+        "summary",
+        lambda each: math.nan if each.p50 is None else each.p50,
+        "Time that an attempt takes: quantiles of the last 30 to 60 seconds, sums of all. Only if it is measured.",
+        ',quantile="0.5"',
+        unit="seconds",
+        together=_greater,
+    ),
+    _Column(
+        "tocsin_handling_seconds",
+        "summary",
+        lambda each: math.nan if each.p99 is None else each.p99,
+        "",
+        ',quantile="0.99"',
+        together=_greater,
+    ),
+    _Column("tocsin_handling_seconds", "summary", lambda each: each.handling_time, "", suffix="_sum"),
+    _Column("tocsin_handling_seconds", "summary", lambda each: each.measured, "", suffix="_count"),
 )
+
+
+def _by_name() -> dict[str, list[tuple[int, _Column]]]:
+    """Give the columns of each metric, with their places among the values of a row."""
+    found: dict[str, list[tuple[int, _Column]]] = {}
+    for place, column in enumerate(_COLUMNS):
+        found.setdefault(column.name, []).append((place, column))
+    return found
+
+
+_FAMILIES: Final = _by_name()
 
 
 def families(statistics: BusStatistics, max_subscriptions: int) -> Iterator[Family]:
@@ -111,12 +148,18 @@ def families(statistics: BusStatistics, max_subscriptions: int) -> Iterator[Fami
     rows = _rows(statistics.subscriptions.values(), bus, max_subscriptions)
     if not rows:
         return  # a metric without a sample tells nothing
-    samples: dict[str, list[tuple[str, float]]] = {}
-    for index, column in enumerate(_COLUMNS):
-        own = [(labels + column.more_labels, values[index]) for labels, values in rows.items()]
-        samples.setdefault(column.name, []).extend(own)
-    for column in {column.name: column for column in _COLUMNS}.values():
-        yield Family(column.name, column.kind, column.help, tuple(samples[column.name]), column.unit)
+    is_measured = any(each.measured for each in statistics.subscriptions.values())
+    for name, columns in _FAMILIES.items():
+        _, first = columns[0]
+        if is_measured or first.kind != "summary":
+            yield Family(name, first.kind, first.help, tuple(_samples(rows, columns)), first.unit)
+
+
+def _samples(rows: dict[str, tuple[float, ...]], columns: list[tuple[int, _Column]]) -> Iterator[Sample]:
+    for labels, values in rows.items():
+        for place, column in columns:
+            sample = (labels + column.more_labels, values[place])
+            yield (*sample, column.suffix) if column.suffix else sample
 
 
 def _rows(
