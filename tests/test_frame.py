@@ -30,6 +30,7 @@ PACKAGES = [
     "tocsin.cli",
     "tocsin.codecs",
     "tocsin.durable",
+    "tocsin.opentelemetry",
     "tocsin.testing",
     "tocsin.web",
     "tocsin_supervisors",

@@ -50,10 +50,12 @@ OPTIONAL = {
     "cyclopts",
     "watchfiles",
     "msgspec",
+    "opentelemetry",
+    "structlog",
     "pydantic",
     "sqlite3",
 }
-PARTS = {"tocsin.cli", "tocsin.codecs", "tocsin.durable", "tocsin.web"}
+PARTS = {"tocsin.cli", "tocsin.codecs", "tocsin.durable", "tocsin.opentelemetry", "tocsin.web"}
 
 
 def test_importing_tocsin_brings_in_no_optional_library() -> None:
