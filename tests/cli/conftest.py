@@ -14,12 +14,13 @@ WriteModule = Callable[[str, str], Path]
 
 
 @pytest.fixture(autouse=True)
-def as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Take back what loading a bus and configuring a log do to the process."""
+def as_it_was(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Take back what loading a bus and configuring a log do to the process; have control sockets apart from others'."""
     path, modules, root = list(sys.path), set(sys.modules), logging.getLogger()
     level, handlers = root.level, list(root.handlers)
-    for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
+    for name in ("RUNTIME_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
     yield
     sys.path[:] = path
     for name in set(sys.modules) - modules:

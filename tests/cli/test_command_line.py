@@ -101,7 +101,7 @@ def test_the_file_of_another_command_is_left_alone(toml: Callable[[str], str]) -
     [
         ("[run]\ndrain-timoeut = 5\n", "drain-timoeut"),
         ("[run]\ntarget = 'shop:bus'\n", "target"),
-        ("[rnu]\ndrain-timeout = 5\n", "rnu. Allowed are the tables [graph], [run]."),
+        ("[rnu]\ndrain-timeout = 5\n", "rnu. Allowed are the tables ["),
         ("drain-timeout = 5\n", "drain-timeout. Allowed are the tables"),
         ("[run]\ndrain-timeout = 'soon'\n", "unable to convert"),
         ("[run]\ndrain-timeout = -1\n", "must be seconds, 0 or more"),
@@ -262,7 +262,11 @@ def test_likely_mistakes_are_logged_before_the_bus_runs_and_what_is_worth_knowin
     folder = write_module("written_warned", code.replace('"shop"', '"shop", intensity=RestartIntensity(2, 60.0)'))
     assert main(["run", "written_warned:bus", "--app-dir", str(folder)]) == ExitCode.IN_ORDER
     assert caplog.messages[0].startswith("shop: child 'work' may take longer to stop")
-    assert caplog.messages[1:] == ["bus shop runs, 1 actors", "stopped"]
+    assert [each.partition(":")[0] for each in caplog.messages[1:]] == [
+        "control socket",
+        "bus shop runs, 1 actors",
+        "stopped",
+    ]
 
 
 def test_a_bus_that_cannot_be_loaded_has_its_own_exit_code(

@@ -15,6 +15,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from tocsin.web._binding import Binding
 
+from ._app_control import add_control_commands
 from ._commands import graph_bus, refuse, run_bus
 from ._configuration import PREFIX, StrictEnvironment, file_for
 from ._exit_codes import ExitCode, table
@@ -76,6 +77,7 @@ def _app(tokens: Sequence[str], *, may_watch: bool) -> App:
     ) -> int:
         return graph_bus(target, format=format, factory=factory, app_dir=app_dir)
 
+    add_control_commands(app)
     return app
 
 

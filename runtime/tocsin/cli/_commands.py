@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -19,6 +20,7 @@ from ._exit_codes import ExitCode
 from ._load_errors import CannotLoad
 from ._loading import load_bus
 from ._log import OURS, log_to_stderr
+from ._output import say
 from ._showing import shown
 from ._storing import CannotStore, give_store
 from ._target import Target, parse_target
@@ -71,7 +73,7 @@ def graph_bus(text: str, *, format: Literal["mermaid", "json"], factory: bool, a
         bus = load_bus(target, app_dir=app_dir, factory=factory)
     except CannotLoad as error:
         return _cannot_load(error)
-    print(as_json(graph_of(bus)) if format == "json" else as_mermaid(graph_of(bus)))
+    say(as_json(graph_of(bus)) if format == "json" else as_mermaid(graph_of(bus)))
     return ExitCode.IN_ORDER
 
 
@@ -85,6 +87,10 @@ def _check(bus: EventBus, options: RunOptions) -> int:
 
 
 def _serve(bus: EventBus, options: RunOptions, tokens: Sequence[str]) -> int:
+    from ._control._commands import COMMANDS
+    from ._control._finding import listen
+    from ._control._server import ControlServer
+    from ._control._socket import CannotListen
     from ._ground import ground
     from ._herald import Herald
     from ._notifications import watchdog_interval
@@ -96,16 +102,25 @@ def _serve(bus: EventBus, options: RunOptions, tokens: Sequence[str]) -> int:
     for finding in bus.explain(shutdown_deadline=options.shutdown_deadline):
         if finding.severity == "warning":
             logger.warning("%s [%s]", shown(finding, 2000), finding.rule)
-    daemon = Daemon(
-        bus,
-        options,
-        partial(_read_again, tokens),
-        UnixProcess(),
-        NotifySocket.of_environment(),
-        Herald(watchdog_interval(os.environ, os.getpid())),
-        ground(bus, options),
-    )
-    return anyio.run(serve, daemon, backend=options.backend)
+    try:
+        control = listen(options.control, bus.name)
+    except CannotListen as error:
+        print(f"tocsin: {error}", file=sys.stderr)  # escaped already
+        return ExitCode.NO_SOCKET
+    if control is not None:
+        logger.info("control socket: %s", shown(control.path))
+    with control or nullcontext():
+        daemon = Daemon(
+            bus,
+            options,
+            partial(_read_again, tokens),
+            UnixProcess(),
+            NotifySocket.of_environment(),
+            Herald(watchdog_interval(os.environ, os.getpid())),
+            ground(bus, options),
+            control=None if control is None else ControlServer(bus, COMMANDS, control),
+        )
+        return anyio.run(serve, daemon, backend=options.backend)
 
 
 def _read_again(tokens: Sequence[str]) -> RunOptions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 
 
 @enum.unique
@@ -15,6 +16,7 @@ class ExitCode(enum.IntEnum):
     DAMAGED = 65  # EX_DATAERR
     NOT_STARTED = 69  # EX_UNAVAILABLE
     GAVE_UP = 70  # EX_SOFTWARE
+    NO_SOCKET = 73  # EX_CANTCREAT
     LEFT_OVER = 75  # EX_TEMPFAIL
     NOT_LOADED = 78  # EX_CONFIG
 
@@ -26,6 +28,7 @@ MEANINGS: dict[str, str] = {
     "65": "the store is damaged, or of something else (EX_DATAERR)",
     "69": "an actor, the store or --http did not start (EX_UNAVAILABLE)",
     "70": "the supervision gave up, or an actor did not stop (EX_SOFTWARE)",
+    "73": "the control socket cannot be where --control says (EX_CANTCREAT)",
     "75": "deliveries handed back: the time for draining was over, or they were paused (EX_TEMPFAIL)",
     "78": "MODULE:BUS could not be loaded (EX_CONFIG)",
     "128+n": "cut short by a second SIGINT (130) or SIGTERM (143), or killed",
@@ -33,6 +36,27 @@ MEANINGS: dict[str, str] = {
 }
 
 
-def table() -> str:
+@enum.unique
+class AnswerCode(enum.IntEnum):
+    """Those of a command that asks a running daemon."""
+
+    DONE = 0
+    REFUSED = 1
+    USAGE = 2
+    NO_DAEMON = 69  # EX_UNAVAILABLE
+    BROKEN = 76  # EX_PROTOCOL
+
+
+ANSWER_MEANINGS: dict[str, str] = {
+    "0": "done",
+    "1": "the daemon has refused it, or part of it; publish: nobody takes it",
+    "2": "the command line is wrong, or several daemons listen: --socket",
+    "69": "no daemon listens there (EX_UNAVAILABLE)",
+    "76": "no proper answer: what was done is not known (EX_PROTOCOL)",
+    "130": "interrupted by Ctrl-C; the daemon gives the command up",
+}
+
+
+def table(meanings: Mapping[str, str] = MEANINGS) -> str:
     """Give the table as lines of text."""
-    return "\n".join(f"{code:>5}  {meaning}" for code, meaning in MEANINGS.items())
+    return "\n".join(f"{code:>5}  {meaning}" for code, meaning in meanings.items())

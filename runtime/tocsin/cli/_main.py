@@ -6,6 +6,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from ._output import let_go_of_output
+
 MISSING = "tocsin: the command line needs {name}, which is not installed: pip install 'tocsin[cli]'"
 _OF_THE_EXTRA = ("cyclopts", "watchfiles")
 
@@ -20,27 +22,13 @@ def main(tokens: Sequence[str] | None = None, *, may_watch: bool = True) -> int:
         from ._app import call
 
         code = call(sys.argv[1:] if tokens is None else tokens, may_watch=may_watch)
-        _let_go_of_output()
+        let_go_of_output()
         return code
     except ModuleNotFoundError as error:
         if error.name not in _OF_THE_EXTRA:
             raise
         print(MISSING.format(name=error.name), file=sys.stderr)
         return 2
-
-
-def _let_go_of_output() -> None:
-    """Write what is still to be written, if somebody is there to read it: a terminal that has gone is no failure.
-
-    The interpreter would try once more at its end, and end with 120 then.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, stream.fileno())
-            os.close(nowhere)
 
 
 def forget_current_directory() -> None:

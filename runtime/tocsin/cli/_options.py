@@ -35,6 +35,9 @@ class RunOptions:
     """Address and port for /livez, /readyz and /metrics, such as 127.0.0.1:9464. Nothing is served otherwise."""
     http_exposed: bool = False
     """Let others than this machine reach --http: there is no password."""
+    control: str | None = None
+    """Path of the control socket, or "off" for none. By default it is in a directory of this user; see
+    docs/control.md."""
     log_level: LogLevel = "info"
     """How much is written to standard error. SIGHUP reads it again."""
     check: bool = False

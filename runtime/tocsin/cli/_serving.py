@@ -3,6 +3,7 @@
     tasks ─┬─ obey            signals → what they ask for
            ├─ watch the end   a stop that does not end → the process is ended all the same
            ├─ inform          while the bus runs or stops: the service manager
+           ├─ control         from before the bus starts until after it has ended: who is at the control socket
            └─ (in the caller's task) the bus itself
 
 The tasks outlive the bus: its stop is what they serve most.
@@ -34,6 +35,7 @@ from ._signals import TOGETHER, CutShort, Drain, EndAtOnce, Ignore, ReadAgain, S
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
+    from ._control._server import ControlServer
     from ._notify_socket import ServiceManager
     from ._process import Process
 
@@ -67,6 +69,7 @@ class Daemon:
     herald: Herald = field(factory=Herald)
     ground: AbstractAsyncContextManager[object] = field(factory=nullcontext)
     """What the bus stands on: entered before it starts, left after it has ended."""
+    control: ControlServer | None = None
     _desk: SignalDesk = field(factory=SignalDesk, init=False)
     _whole: anyio.CancelScope = field(init=False)  # around the bus and its ground
     _has_announced_end: bool = field(default=False, init=False)
@@ -103,8 +106,11 @@ class Daemon:
     async def _with_neighbours(self, tasks: TaskGroup) -> AsyncGenerator[None]:
         """Run the bus, and what belongs to it: the one place to add to.
 
-        What looks at the bus is a task that is started once it is up, and cancelled when it has ended.
+        What looks at the bus is a task that is started once it is up, and cancelled when it has ended; the control
+        socket answers before that, too, and says so.
         """
+        if self.control is not None:
+            tasks.start_soon(self.control.serve)
         drain_timeout, shutdown_deadline = self.options.drain_timeout, self.options.shutdown_deadline
         async with (
             self.ground,

@@ -1,0 +1,101 @@
+"""A command line that asks a daemon: it finds it, prints the answer or why there is none, and gives an exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Annotated, TypeAlias, final
+
+import anyio
+import attrs
+from cyclopts import Parameter
+
+from tocsin.cli._exit_codes import AnswerCode
+from tocsin.cli._output import say
+from tocsin.cli._showing import shown
+
+from ._client import TIMEOUT, call
+from ._errors import BrokenConversation, CommandRefused, ControlError, NoDaemon, SeveralDaemons
+from ._finding import find
+from ._protocol import MAX_TIMEOUT, Json
+
+
+def _check_seconds(_type: object, seconds: float) -> None:
+    if not 0 < seconds <= MAX_TIMEOUT:
+        raise ValueError(f"timeout={seconds}: must be seconds, above 0 and up to {MAX_TIMEOUT:g}.")
+
+
+SOCKET = Parameter(env_var="TOCSIN_SOCKET")
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Asking:
+    """How a daemon is asked: the options that every such command has."""
+
+    socket: Annotated[Path | None, SOCKET] = None
+    """Control socket of the daemon; by default that of the only one that listens."""
+    timeout: Annotated[float, Parameter(validator=_check_seconds)] = TIMEOUT
+    """Seconds after which the daemon gives the command up."""
+    json: Annotated[bool, Parameter(negative="")] = False
+    """Print the answer as JSON, also a refusal."""
+
+
+AskingOptions: TypeAlias = Annotated[Asking, Parameter(name="*")]
+
+
+def ask(options: Asking, command: str, params: Mapping[str, Json] | None = None) -> Json:
+    """Ask the daemon that *options* name for *command*, and give its result. Raise ControlError."""
+    path = find() if options.socket is None else options.socket
+    return anyio.run(partial(call, path, command, params, timeout=options.timeout))
+
+
+def answer(
+    options: Asking,
+    command: str,
+    params: Mapping[str, Json] | None,
+    text_of: Callable[[Json], str],
+    code_of: Callable[[Json], AnswerCode] = lambda _: AnswerCode.DONE,
+) -> int:
+    """Ask for *command*, and print the result: what *text_of* makes of it, which must be escaped, or all of it as JSON.
+
+    Give the exit code: *code_of* the result, or that of the trouble, which is told on standard error.
+    """
+    try:
+        result = ask(options, command, params)
+        text = as_json(result) if options.json else text_of(result)
+    except ControlError as error:
+        return failure(options, error)
+    say(text)
+    return code_of(result)
+
+
+def as_json(result: Json) -> str:
+    """Give *result* for programs: ASCII, so that nothing in it reaches a terminal as more than letters."""
+    return json.dumps(result, indent=2)
+
+
+def failure(options: Asking, error: ControlError) -> int:
+    """Say why there is no answer, and give the exit code."""
+    print(f"tocsin: {shown(error, 1000)}", file=sys.stderr)
+    kind, code = _kind_and_code(error)
+    if options.json:
+        say(as_json({"error": {"kind": kind, "message": str(error)}}))
+    return code
+
+
+def _kind_and_code(error: ControlError) -> tuple[str, AnswerCode]:
+    match error:
+        case CommandRefused(kind=kind):
+            return kind, AnswerCode.REFUSED
+        case NoDaemon():
+            return "no_daemon", AnswerCode.NO_DAEMON
+        case SeveralDaemons():
+            return "several_daemons", AnswerCode.USAGE
+        case BrokenConversation():
+            return "broken", AnswerCode.BROKEN
+        case _:
+            raise error

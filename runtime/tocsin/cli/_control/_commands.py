@@ -1,0 +1,30 @@
+"""The commands of the control socket, by name: the one place to add to.
+
+A command is `async def (bus, params) -> Json`. It runs in the event loop of the bus, beside it, and raises
+CommandRefused for whatever it does not do.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import anyio
+
+from tocsin import EventBus
+
+from ._connection import Command
+from ._params import Params
+from ._protocol import Json
+from ._status import status_document
+
+
+async def status(bus: EventBus, params: Mapping[str, Json]) -> Json:
+    """Give a snapshot of *bus*."""
+    Params(params).end()
+    return status_document(bus.statistics(), process=os.getpid(), clock=anyio.current_time())
+
+
+COMMANDS: dict[str, Command] = {
+    "status": status,
+}
