@@ -2,23 +2,100 @@
 
 from __future__ import annotations
 
-from cyclopts import App
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
 
 from ._control._asking import Asking, AskingOptions
+from ._control._protocol import Json
 from ._exit_codes import ANSWER_MEANINGS, table
 
 CODES = f"Exit codes:\n{table(ANSWER_MEANINGS)}"
 NOTHING = Asking()
+HELP_STATUS = "Say how a running daemon is: its phase, its actors, their mailboxes, what they have done."
+HELP_PUBLISH = (
+    "Publish an event on the bus of a running daemon.\n\n"
+    "TYPE is a class of events that the bus knows: one that somebody subscribes to, or that its store has registered; "
+    "its qualified name, or the end of that. JSON is the event as the codecs write it, or - for standard input."
+)
+HELP_ACTORS = (
+    "Pause, resume, restart and stop actors of a running daemon.\n\n"
+    "A NAME is that of a subscription, the beginning of only one such name, or a pattern with *, ? or [."
+)
+VERBS = {
+    "pause": "Let actors begin nothing until they are resumed. What is published to them waits in their mailboxes.",
+    "resume": "Let paused actors go on.",
+}
+
+
+def _check_headers(_type: object, headers: tuple[str, ...]) -> None:
+    for each in headers:
+        if not each.partition("=")[1]:
+            raise ValueError(f"header={each}: must be NAME=VALUE.")
+
+
+Name = Annotated[str, Parameter(name="NAME", show_env_var=False)]
+Data = Annotated[str, Parameter(name="JSON", allow_leading_hyphen=True, show_env_var=False)]
+Header = Annotated[
+    tuple[str, ...], Parameter(name="--header", negative="", show_env_var=False, validator=_check_headers)
+]
 
 
 def add_control_commands(app: App) -> None:
     """Add them to *app*."""
 
-    @app.command(
-        help="Say how a running daemon is: its phase, its actors, their mailboxes, what they have done.",
-        help_epilogue=CODES,
-    )
+    @app.command(help=HELP_STATUS, help_epilogue=CODES)
     def status(*, options: AskingOptions = NOTHING) -> int:
         from ._control._verbs import show_status
 
         return show_status(options)
+
+    actors = App(name="actors", help=HELP_ACTORS)
+    app.command(actors)
+    for verb, text in VERBS.items():
+        _add_verb(actors, verb, text)
+
+    @app.command(help=HELP_PUBLISH, help_epilogue=CODES)
+    def publish(
+        type: Annotated[str, Parameter(name="TYPE", show_env_var=False)],
+        data: Data,
+        /,
+        *,
+        topic: str | None = None,
+        priority: Literal["critical", "high", "normal", "low"] = "normal",
+        header: Header = (),
+        correlation_id: str | None = None,
+        expires_in: float | None = None,
+        options: AskingOptions = NOTHING,
+    ) -> int:
+        """See the help.
+
+        Parameters
+        ----------
+        topic
+            The topic it is published on, beside its type.
+        header
+            NAME=VALUE, repeatable.
+        correlation_id
+            Ties events of one business process together.
+        expires_in
+            Seconds after which it is not handled any more.
+        """
+        from ._control._verbs import publish_event
+
+        more: dict[str, Json] = {
+            "topic": topic,
+            "priority": priority,
+            "headers": {name: value for name, _, value in (each.partition("=") for each in header)},
+            "correlation_id": correlation_id,
+            "expires_in": expires_in,
+        }
+        return publish_event(options, type, data, more)
+
+
+def _add_verb(actors: App, verb: str, text: str) -> None:
+    @actors.command(name=verb, help=text, help_epilogue=CODES)
+    def act(name: Name, /, *names: Name, options: AskingOptions = NOTHING) -> int:
+        from ._control._verbs import act_on_actors
+
+        return act_on_actors(options, verb, (name, *names))

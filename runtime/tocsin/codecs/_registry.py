@@ -133,6 +133,11 @@ class CodecRegistry:
             if kind not in self._declarations:
                 self._declare(automatic(kind))
 
+    def versions(self) -> dict[str, int]:
+        """Give every name that data may have, former ones included, with the newest version of its type."""
+        with self._lock:
+            return {name: declaration.version for name, declaration in self._names.items()}
+
     def prepare(self) -> None:
         """Make the codecs of all classes registered by hand now, in order to learn of a mistake before the first event.
 

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
+import anyio
 import pytest
+from anyio.from_thread import start_blocking_portal
 
-from tocsin import EventBus
+from tocsin import EventBus, Reject
 from tocsin.cli import main
 from tocsin.cli._control import _asking
 from tocsin.cli._control._asking import failure
+from tocsin.cli._control._commands import COMMANDS
 from tocsin.cli._control._errors import BrokenConversation, ControlError
+from tocsin.cli._control._server import ControlServer
+from tocsin.cli._control._socket import listen_at
 from tocsin.cli._exit_codes import ANSWER_MEANINGS, AnswerCode, table
 
 StartDaemon = Callable[[EventBus], Path]
@@ -140,3 +149,99 @@ def test_a_reader_that_leaves_in_the_middle_is_no_failure(
 def test_a_time_limit_that_is_none_is_refused(capsys: pytest.CaptureFixture[str], seconds: str) -> None:
     assert main(["status", f"--timeout={seconds}"]) == AnswerCode.USAGE
     assert "must be seconds, above 0 and up to 86400" in capsys.readouterr().err
+
+
+# ── actors ──
+
+
+def shop(**settings: Any) -> EventBus:
+    bus = EventBus("shop")
+
+    async def handle(number: int) -> None:
+        await anyio.sleep(60.0)
+
+    for name in ("charge", "mail"):
+        bus.subscribe(handle, int, name=name, grace_period=0.1, **settings)
+    return bus
+
+
+def test_actors_are_paused_and_the_status_says_so(
+    start_daemon: StartDaemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(start_daemon(shop()))
+    assert main(["actors", "pause", "char", "mail", "--socket", path]) == AnswerCode.DONE
+    assert capsys.readouterr().out == "charge: paused\nmail: paused\n"
+    main(["actors", "resume", "mail", "--socket", path])
+    main(["status", "--socket", path])
+    out = capsys.readouterr().out
+    assert "charge  running, paused" in out
+    assert "mail    running  " in out
+
+
+def test_what_was_not_done_to_an_actor_is_told(start_daemon: StartDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    bus = shop()
+    path = start_daemon(bus)
+    late = EventBus("late")
+    late.subscribe(_handle, int, name="a\x1bb")
+    with listening(late, path.with_name("late.sock")) as other:
+        assert main(["actors", "pause", "*", "--socket", str(other)]) == AnswerCode.REFUSED
+    assert capsys.readouterr().out.startswith("a\\x1bb: not paused: bus 'late' is not running")
+
+
+async def _handle(number: int) -> None: ...
+
+
+@contextmanager
+def listening(bus: EventBus, path: Path) -> Iterator[Path]:
+    """Serve the control socket of a bus that does not run."""
+    with listen_at(path) as socket, start_blocking_portal() as portal:
+        server = portal.start_task_soon(ControlServer(bus, COMMANDS, socket).serve)
+        yield path
+        server.cancel()
+
+
+# ── publish ──
+
+
+def test_an_event_is_published_and_it_is_told_who_takes_it(
+    start_daemon: StartDaemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(start_daemon(shop()))
+    assert main(["publish", "int", "-5", "--header", "a=b=c", "--socket", path]) == AnswerCode.DONE
+    out = capsys.readouterr().out
+    assert re.fullmatch(r"published builtins\.int as \w{32}: taken by charge, mail\n", out)
+
+
+def test_an_event_is_read_from_standard_input(
+    start_daemon: StartDaemon, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", StringIO("7\n"))
+    path = str(start_daemon(shop()))
+    assert main(["publish", "int", "-", "--json", "--socket", path]) == AnswerCode.DONE
+    assert json.loads(capsys.readouterr().out)["accepted"] == ["charge", "mail"]
+
+
+def test_an_event_that_nobody_wants_is_told(start_daemon: StartDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(start_daemon(shop()))
+    assert main(["publish", "Event", '{"type": "a.b"}', "--socket", path]) == AnswerCode.REFUSED
+    assert capsys.readouterr().out.endswith(": nobody wants it\n")
+
+
+def test_who_has_no_room_is_told(start_daemon: StartDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(start_daemon(shop(mailbox=1, overflow=Reject(), timeout=None)))
+    ends = {main(["publish", "int", "7", "--timeout", "0.5", "--socket", path]) for _ in range(3)}
+    assert ends == {AnswerCode.DONE, AnswerCode.REFUSED}
+    assert capsys.readouterr().out.endswith(": not taken by charge, mail, as there was no room\n")
+
+
+@pytest.mark.parametrize("data", ["{nope", "", "\x1b"])
+def test_what_is_no_json_is_refused_before_anybody_is_asked(capsys: pytest.CaptureFixture[str], data: str) -> None:
+    assert main(["publish", "int", data]) == AnswerCode.USAGE
+    err = capsys.readouterr().err
+    assert "is no JSON" in err
+    assert "\x1b" not in err
+
+
+def test_a_header_without_a_value_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["publish", "int", "7", "--header", "ab"]) == AnswerCode.USAGE
+    assert "header=ab: must be NAME=VALUE." in capsys.readouterr().err

@@ -23,8 +23,8 @@ from ._finding import find
 from ._protocol import MAX_TIMEOUT, Json
 
 
-def _check_seconds(_type: object, seconds: float) -> None:
-    if not 0 < seconds <= MAX_TIMEOUT:
+def _check_seconds(_type: object, seconds: float | None) -> None:
+    if seconds is not None and not 0 < seconds <= MAX_TIMEOUT:
         raise ValueError(f"timeout={seconds}: must be seconds, above 0 and up to {MAX_TIMEOUT:g}.")
 
 
@@ -38,8 +38,8 @@ class Asking:
 
     socket: Annotated[Path | None, SOCKET] = None
     """Control socket of the daemon; by default that of the only one that listens."""
-    timeout: Annotated[float, Parameter(validator=_check_seconds)] = TIMEOUT
-    """Seconds after which the daemon gives the command up."""
+    timeout: Annotated[float | None, Parameter(validator=_check_seconds)] = None
+    """Seconds after which the daemon gives the command up; by default 10, or 90 where actors are stopped."""
     json: Annotated[bool, Parameter(negative="")] = False
     """Print the answer as JSON, also a refusal."""
 
@@ -47,10 +47,14 @@ class Asking:
 AskingOptions: TypeAlias = Annotated[Asking, Parameter(name="*")]
 
 
-def ask(options: Asking, command: str, params: Mapping[str, Json] | None = None) -> Json:
-    """Ask the daemon that *options* name for *command*, and give its result. Raise ControlError."""
+def ask(options: Asking, command: str, params: Mapping[str, Json] | None = None, *, timeout: float = TIMEOUT) -> Json:
+    """Ask the daemon that *options* name for *command*, and give its result. Raise ControlError.
+
+    *timeout*: after how many seconds it gives up, unless *options* say.
+    """
     path = find() if options.socket is None else options.socket
-    return anyio.run(partial(call, path, command, params, timeout=options.timeout))
+    seconds = timeout if options.timeout is None else options.timeout
+    return anyio.run(partial(call, path, command, params, timeout=seconds))
 
 
 def answer(
@@ -59,18 +63,22 @@ def answer(
     params: Mapping[str, Json] | None,
     text_of: Callable[[Json], str],
     code_of: Callable[[Json], AnswerCode] = lambda _: AnswerCode.DONE,
+    *,
+    timeout: float = TIMEOUT,
 ) -> int:
     """Ask for *command*, and print the result: what *text_of* makes of it, which must be escaped, or all of it as JSON.
 
-    Give the exit code: *code_of* the result, or that of the trouble, which is told on standard error.
+    Give the exit code: *code_of* the result, or that of the trouble, which is told on standard error. *timeout* is as
+    for `ask`.
     """
     try:
-        result = ask(options, command, params)
+        result = ask(options, command, params, timeout=timeout)
         text = as_json(result) if options.json else text_of(result)
+        code = code_of(result)
     except ControlError as error:
         return failure(options, error)
     say(text)
-    return code_of(result)
+    return code
 
 
 def as_json(result: Json) -> str:

@@ -13,9 +13,11 @@ import anyio
 
 from tocsin import EventBus
 
+from ._actors import pause, resume
 from ._connection import Command
 from ._params import Params
 from ._protocol import Json
+from ._publishing import publish
 from ._status import status_document
 
 
@@ -26,5 +28,8 @@ async def status(bus: EventBus, params: Mapping[str, Json]) -> Json:
 
 
 COMMANDS: dict[str, Command] = {
+    "actors.pause": pause,
+    "actors.resume": resume,
+    "publish": publish,
     "status": status,
 }

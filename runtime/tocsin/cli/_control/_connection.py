@@ -15,7 +15,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
-from difflib import get_close_matches
 from typing import TypeAlias, assert_never, final
 
 import anyio
@@ -27,7 +26,7 @@ from tocsin import EventBus
 from tocsin.cli._log import OURS
 from tocsin.cli._showing import shown
 
-from ._errors import CommandRefused
+from ._errors import CommandRefused, unknown
 from ._protocol import (
     MAX_REQUEST,
     BadRequest,
@@ -138,10 +137,3 @@ class Connection:
 
     def _latest(self) -> float:
         return anyio.current_time() + self.limits.farewell if self._has_left else math.inf
-
-
-def unknown(what: str, name: str, known: Mapping[str, object]) -> str:
-    """Say that there is no *what* called *name*, and which comes close to it."""
-    close = get_close_matches(name[:100], known, n=3, cutoff=0.5)
-    hint = f": did you mean {' or '.join(shown(each, 60) for each in close)}?" if close else ""
-    return f"there is no {what} {shown(name, 60)}{hint}"

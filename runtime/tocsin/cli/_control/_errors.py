@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import final
+
+from tocsin.cli._showing import shown
 
 
 class ControlError(Exception):
@@ -34,3 +38,10 @@ class SeveralDaemons(ControlError):
 @final
 class BrokenConversation(ControlError):
     """The daemon did not answer in time, not to the end, or not in this protocol: what it has done is not known."""
+
+
+def unknown(what: str, name: str, known: Mapping[str, object]) -> str:
+    """Say that there is no *what* called *name*, and which comes close to it."""
+    close = get_close_matches(name[:100], known, n=3, cutoff=0.5)
+    hint = f": did you mean {' or '.join(shown(each, 60) for each in close)}?" if close else ""
+    return f"there is no {what} {shown(name, 60)}{hint}"

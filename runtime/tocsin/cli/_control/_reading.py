@@ -66,6 +66,12 @@ class Reading:
         for number, each in enumerate(found):
             yield Reading(each, f"{self._what}.{name}[{number}]")
 
+    def texts(self, name: str) -> list[str]:
+        """Give the list *name* of texts."""
+        found = self._value.get(name)
+        texts = [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
+        return texts if texts == found else self._wrong(name, "list of texts")
+
     def values(self) -> dict[str, Json]:
         """Give everything in it."""
         return self._value
