@@ -13,6 +13,11 @@ from ._exit_codes import ANSWER_MEANINGS, table
 CODES = f"Exit codes:\n{table(ANSWER_MEANINGS)}"
 NOTHING = Asking()
 HELP_STATUS = "Say how a running daemon is: its phase, its actors, their mailboxes, what they have done."
+HELP_TOP = (
+    "Show how a running daemon is, again and again, until q or Ctrl-C: its tree, how full mailboxes are, rates, "
+    "how long handling takes, last errors. It may go away and come back meanwhile.\n\n"
+    "With --json it prints one object a line."
+)
 HELP_PUBLISH = (
     "Publish an event on the bus of a running daemon.\n\n"
     "TYPE is a class of events that the bus knows: one that somebody subscribes to, or that its store has registered; "
@@ -34,6 +39,13 @@ def _check_headers(_type: object, headers: tuple[str, ...]) -> None:
             raise ValueError(f"header={each}: must be NAME=VALUE.")
 
 
+def _check_interval(_type: object, seconds: float) -> None:
+    if not 0.1 <= seconds <= 3600.0:
+        raise ValueError(f"interval={seconds}: must be seconds, from 0.1 to 3600.")
+
+
+Interval = Annotated[float, Parameter(validator=_check_interval)]
+Once = Annotated[bool, Parameter(negative="")]
 Name = Annotated[str, Parameter(name="NAME", show_env_var=False)]
 Data = Annotated[str, Parameter(name="JSON", allow_leading_hyphen=True, show_env_var=False)]
 Header = Annotated[
@@ -49,6 +61,21 @@ def add_control_commands(app: App) -> None:
         from ._control._verbs import show_status
 
         return show_status(options)
+
+    @app.command(help=HELP_TOP, help_epilogue=CODES)
+    def top(*, interval: Interval = 1.0, once: Once = False, options: AskingOptions = NOTHING) -> int:
+        """See the help.
+
+        Parameters
+        ----------
+        interval
+            Seconds between two looks.
+        once
+            Show one screen, with the rates of one interval, and end; also where there is no terminal.
+        """
+        from ._control._top import top as show_top
+
+        return show_top(options, interval=interval, once=once)
 
     actors = App(name="actors", help=HELP_ACTORS)
     app.command(actors)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from ._output import let_go_of_output
 
 MISSING = "tocsin: the command line needs {name}, which is not installed: pip install 'tocsin[cli]'"
-_OF_THE_EXTRA = ("cyclopts", "watchfiles")
+_OF_THE_EXTRA = ("cyclopts", "rich", "watchfiles")
 
 
 def main(tokens: Sequence[str] | None = None, *, may_watch: bool = True) -> int:

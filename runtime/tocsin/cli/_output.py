@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
 
 
-def say(text: str) -> None:
-    """Print *text*, to whoever still reads."""
-    with suppress(BrokenPipeError):
-        print(text)
+def say(text: str) -> bool:
+    """Print *text*; False if nobody reads any more."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        return False
+    return True
 
 
 def let_go_of_output() -> None:

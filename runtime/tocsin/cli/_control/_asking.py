@@ -89,10 +89,14 @@ def as_json(result: Json) -> str:
 def failure(options: Asking, error: ControlError) -> int:
     """Say why there is no answer, and give the exit code."""
     print(f"tocsin: {shown(error, 1000)}", file=sys.stderr)
-    kind, code = _kind_and_code(error)
     if options.json:
-        say(as_json({"error": {"kind": kind, "message": str(error)}}))
-    return code
+        say(as_json(error_document(error)))
+    return _kind_and_code(error)[1]
+
+
+def error_document(error: ControlError) -> Json:
+    """Give *error* for programs."""
+    return {"error": {"kind": _kind_and_code(error)[0], "message": str(error)}}
 
 
 def _kind_and_code(error: ControlError) -> tuple[str, AnswerCode]:

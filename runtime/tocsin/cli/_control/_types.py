@@ -1,4 +1,4 @@
-"""The types of events that a bus knows: those somebody wants, and those of its store. Nothing is imported for a name."""
+"""The types of events that a bus knows: those somebody wants, and those of its store. Nothing is imported by name."""
 
 from __future__ import annotations
 
