@@ -395,3 +395,38 @@ def test_output_that_nobody_reads_any_more_is_no_failure(monkeypatch: pytest.Mon
         print("for nobody")
         assert main(["run", "no module"]) == ExitCode.USAGE
         gone.flush()  # as the interpreter does at its end
+
+
+# ── the control socket ──
+
+
+def test_a_control_socket_that_cannot_be_where_it_should_ends_the_start(
+    write_module: WriteModule, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = write_module("written_uncontrolled", STOPS_BY_ITSELF)
+    (tmp_path / "taken").write_text("precious")
+    options = ["--app-dir", str(folder), "--control", str(tmp_path / "taken")]
+    assert main(["run", "written_uncontrolled:bus", *options]) == ExitCode.NO_SOCKET
+    assert capsys.readouterr().err.endswith("taken is there and is no socket: it is left alone\n")
+    assert (tmp_path / "taken").read_text() == "precious"
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_the_control_socket_is_there_while_the_bus_runs_and_not_after_it(
+    write_module: WriteModule, caplog: pytest.LogCaptureFixture, tmp_path: Path, backend: str
+) -> None:
+    name = f"written_controlled_{backend}"
+    folder = write_module(name, STOPS_BY_ITSELF)
+    path = tmp_path / "c.sock"
+    options = ["--app-dir", str(folder), "--control", str(path), "--backend", backend]
+    assert main(["run", f"{name}:bus", *options]) == ExitCode.IN_ORDER
+    assert f"control socket: {path}" in caplog.messages
+    assert not path.exists()
+
+
+def test_without_a_control_socket_the_bus_runs_too(
+    write_module: WriteModule, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = write_module("written_silent", STOPS_BY_ITSELF)
+    assert main(["run", "written_silent:bus", "--app-dir", str(folder), "--control", "off"]) == ExitCode.IN_ORDER
+    assert "control socket" not in caplog.text

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
-from tocsin.cli._control import _finding
 from tocsin.cli._control._errors import NoDaemon, SeveralDaemons
 from tocsin.cli._control._finding import find, listen
 from tocsin.cli._control._place import file_name, folders
 from tocsin.cli._control._socket import CannotListen, ControlSocket
-
-NEEDS_A_USER = pytest.mark.skipif(os.getuid() == 0, reason="root may do everything")
 
 
 def opened(control: str | None, bus: str, environment: dict[str, str]) -> ControlSocket:
@@ -189,5 +187,13 @@ def test_a_daemon_is_not_looked_for_where_others_may_write(tmp_path: Path, sessi
             find(session)
 
 
-def test_off_is_a_word_of_the_options() -> None:
-    assert _finding.OFF == "off"
+def test_a_socket_that_cannot_be_asked_is_not_found(
+    tmp_path: Path, session: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tocsin").mkdir(mode=0o700)
+    monkeypatch.chdir(tmp_path / "tocsin")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind("x" * 95 + ".sock")  # its whole path would be too long
+        listener.listen()
+        with pytest.raises(NoDaemon):
+            find(session)

@@ -142,7 +142,7 @@ def test_what_does_not_fit_below_is_counted() -> None:
 def test_trouble_is_told_below_escaped_while_the_rest_stays() -> None:
     lines = plain(screen(BUSY, Rates(), "no daemon at a\x1bb", 80, 40))
     assert lines[0] == "shop: running, - published/s, - handled/s"
-    assert lines[-1] == "no daemon at a\\x1bb; trying again. q: quit"
+    assert lines[-1] == "q: quit. Trying again: no daemon at a\\x1bb"
 
 
 def styles(bus: BusView) -> dict[str, str]:

@@ -22,6 +22,7 @@ from tocsin.cli._control._errors import BrokenConversation, CommandRefused, NoDa
 from tocsin.cli._control._protocol import Json
 from tocsin.cli._control._server import ControlServer
 from tocsin.cli._control._socket import listen_at
+from tocsin.cli._control._streams import accept_from, connect_to
 
 MakeBus = Callable[..., EventBus]
 pytestmark = pytest.mark.real_time
@@ -105,6 +106,46 @@ async def test_a_client_that_takes_nothing_holds_up_nobody(make_bus: MakeBus, pa
     async with serving(make_bus("shop"), path), await anyio.connect_unix(path) as slow:
         await slow.send(b'{"command":"large"}\n{"command":"hang"}\n' * 3)
         assert await call(path, "name") == "shop"
+
+
+async def test_a_client_that_goes_without_its_answer_is_no_trouble(make_bus: MakeBus, path: Path) -> None:
+    async with serving(make_bus("shop"), path):
+        for _ in range(5):
+            async with await anyio.connect_unix(path) as gone:
+                await gone.send(b'{"command":"name"}\n')
+                await anyio.wait_readable(gone.extra(anyio.abc.SocketAttribute.raw_socket))
+        assert await call(path, "name") == "shop"
+
+
+async def test_a_client_that_somebody_else_has_accepted_is_not_waited_for(path: Path) -> None:
+    with listen_at(path) as control, control.listener.dup() as same:
+        same.setblocking(False)
+        accepted: list[SocketStream] = []
+
+        async def accept(listener: socket.socket) -> None:
+            accepted.append(await accept_from(listener))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(accept, control.listener)
+            tasks.start_soon(accept, same)
+            await anyio.sleep(0.05)
+            for count in (1, 2):
+                accepted.append(await connect_to(str(path)))
+                await anyio.sleep(0.05)
+                assert len(accepted) == 2 * count
+        for stream in accepted:
+            await stream.aclose()
+
+
+async def test_cancelled_while_it_connects_it_leaves_no_socket_open(path: Path) -> None:
+    with listen_at(path) as control:
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            async with await connect_to(str(path)):
+                pass
+        async with await accept_from(control.listener) as stream:
+            with pytest.raises(anyio.EndOfStream):
+                await stream.receive()
 
 
 async def test_a_client_that_takes_nothing_does_not_hold_up_the_end(make_bus: MakeBus, path: Path) -> None:

@@ -71,6 +71,22 @@ def test_one_at_which_too_many_wait_counts_as_alive(path: Path) -> None:
             assert look_at(path) == "alive"
 
 
+def test_a_file_that_is_removed_meanwhile_is_no_trouble(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave_behind(path)
+    lstat = Path.lstat
+
+    def lstat_and_remove(self: Path) -> os.stat_result:
+        found = lstat(self)
+        self.unlink()
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "lstat", lstat_and_remove)
+        assert look_at(path) == "stale"
+    with listen_at(path):
+        assert look_at(path) == "alive"
+
+
 @pytest.mark.parametrize("kind", ["file", "directory", "link"])
 def test_something_else_is_left_alone(path: Path, kind: str) -> None:
     match kind:

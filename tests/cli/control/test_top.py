@@ -76,8 +76,15 @@ class Terminal:
         self.watcher = threading.Thread(target=watch)
         self.watcher.start()
 
-    def types(self, keys: str) -> Callable[[], object]:
-        return lambda: os.write(self.master, keys.encode())
+    def types(self, *keys: str) -> Callable[[], object]:
+        """Give the function that types *keys*, with a pause between them."""
+
+        def act() -> None:
+            for each in keys:
+                os.write(self.master, each.encode())
+                time.sleep(0.2)
+
+        return act
 
     def modes(self) -> list[Any]:
         return termios.tcgetattr(self.slave)
@@ -96,10 +103,10 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
     os.close(master)
 
 
-@pytest.mark.parametrize("keys", ["q", "xQ", "\x04q"])
+@pytest.mark.parametrize("keys", ["q", "xQ", "x q"])
 def test_a_key_ends_it_and_the_terminal_is_as_it_was(start_daemon: StartDaemon, terminal: Terminal, keys: str) -> None:
     path, before = start_daemon(shop()), terminal.modes()
-    terminal.then("q: quit", terminal.types(keys))
+    terminal.then("q: quit", terminal.types(*keys.split()))
     assert terminal.shows(path) == AnswerCode.DONE
     assert "shop" in terminal.seen
     assert terminal.modes() == before
@@ -117,7 +124,7 @@ def test_a_signal_ends_it_and_the_terminal_is_as_it_was(
 
 def test_it_goes_on_while_the_daemon_is_away(terminal: Terminal, tmp_path: Path, start_daemon: StartDaemon) -> None:
     path = start_daemon(shop())
-    terminal.then("q: quit", path.unlink, "trying again", terminal.types("q"))
+    terminal.then("q: quit", path.unlink, "Trying again", terminal.types("q"))
     assert terminal.shows(path) == AnswerCode.DONE
     assert "no daemon listens at" in terminal.seen
 

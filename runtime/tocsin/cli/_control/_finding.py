@@ -83,4 +83,11 @@ def _is_private(folder: Path) -> bool:
 
 
 def _alive_in(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.glob(f"*{SUFFIX}")) if look_at(path) == "alive"]
+    return [path for path in sorted(folder.glob(f"*{SUFFIX}")) if _is_alive(path)]
+
+
+def _is_alive(path: Path) -> bool:
+    try:
+        return look_at(path) == "alive"
+    except OSError:  # it is somebody else's, or its path is too long for a socket
+        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from itertools import accumulate
 
 ELLIPSIS = "\u2026"
 
@@ -29,9 +30,5 @@ def fitted(text: str, width: int, *, right: bool = False) -> str:
 
 
 def _cut(text: str, width: int) -> str:
-    taken = 0
-    for place, character in enumerate(text):
-        taken += _columns_of(character)
-        if taken > width:
-            return text[:place]
-    return text
+    taken = accumulate(map(_columns_of, text))
+    return text[: sum(columns <= width for columns in taken)]

@@ -47,7 +47,7 @@ def screen(bus: BusView, rates: Rates, trouble: str | None, width: int, height: 
     if len(body) > room:
         hidden = len(body) - room + 1
         body = [*body[: room - 1], _fit([(f"{hidden} more lines: make the window higher", "dim")], width)]
-    foot = ("q: quit", "dim") if trouble is None else (f"{shown(trouble, 1000)}; trying again. q: quit", "bold red")
+    foot = ("q: quit", "dim") if trouble is None else (f"q: quit. Trying again: {shown(trouble, 1000)}", "bold red")
     return [*body, _fit([foot], width)]
 
 

@@ -88,12 +88,10 @@ def look_at(path: Path) -> Found:
         probe.settimeout(PATIENCE)
         try:
             probe.connect(str(path))
-        except ConnectionRefusedError:
+        except (ConnectionRefusedError, FileNotFoundError):
             return "stale"
         except (BlockingIOError, TimeoutError):  # so many wait to be accepted that there is no room for one more
-            return "alive"
-        except FileNotFoundError:
-            return "nothing"
+            pass
     return "alive"
 
 
