@@ -24,7 +24,6 @@ from ._publishing import own_server
 from ._publishing_from_threads import PublishingFromThreads
 from ._receipt import Receipt
 from ._registry import default_intensity
-from ._replay import choose
 from ._replay import replay as replay_letters
 from ._snapshot import snapshot
 from ._statistics import NEVER_RAN
@@ -286,13 +285,12 @@ class EventBus(PublishingFromThreads):
         *,
         rate: float | None = None,
         dry_run: bool = False,
-        ids: Iterable[int] | None = None,
         **conditions: Unpack[Conditions],
     ) -> ReplayReport:
         """Have dead letters handled once more: each by the subscription that failed, oldest first, *rate* of them a
         second at most.
 
-        *conditions* choose the letters as in `dead_letters.list`, *ids* by number. Each letter leaves the office as its
+        *conditions* choose the letters as in `dead_letters.list`. Each letter leaves the office as its
         mailbox takes it, with its attempts counted anew and its event id kept; if it fails again, a new letter carries
         the history on. A letter that nobody matched is published again. What cannot be replayed stays in the office,
         and the report says why. *dry_run* only says what would be replayed. Raise BusClosed when the bus takes no
@@ -302,8 +300,7 @@ class EventBus(PublishingFromThreads):
         run.publisher.check_open(from_handler=own_server(run) is not None)
         if rate is not None and not (type(rate) in (int, float) and 0 < rate < math.inf):
             raise ValueError(f"rate={rate!r}: must be letters per second, above 0, or None for no limit")
-        letters = choose(self.dead_letters, ids, conditions)
-        return await replay_letters(run, letters, rate=rate, dry_run=dry_run)
+        return await replay_letters(run, self.dead_letters.list(**conditions), rate=rate, dry_run=dry_run)
 
     # ── being looked at ──
 

@@ -19,9 +19,9 @@ from ._waiting import WaitingPublisher
 from .exceptions import TocsinError, WouldDeadlock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from tocsin_supervisors import Conditions, DeadLetter, DeadLetterOffice
+    from tocsin_supervisors import DeadLetter
 
     from ._actor import Actor
     from ._run import Run
@@ -40,16 +40,6 @@ class ReplayReport:
     """Still in the office, each with the reason."""
     receipts: tuple[Receipt, ...] = ()
     """One for each replayed letter: await `settled()` to learn how it ended this time."""
-
-
-def choose(office: DeadLetterOffice[Any], ids: Iterable[int] | None, conditions: Conditions) -> list[DeadLetter[Any]]:
-    """Give the letters that meet *conditions* and whose number is among *ids*, oldest first."""
-    if ids is None:
-        return office.list(**conditions)
-    limit = conditions.pop("limit", None)
-    wanted = frozenset(ids)
-    chosen = [letter for letter in office.list(**conditions) if letter.id in wanted]
-    return chosen[: len(office.list(limit=limit))]  # which checks the limit, too
 
 
 async def replay(run: Run, letters: Sequence[DeadLetter[Any]], *, rate: float | None, dry_run: bool) -> ReplayReport:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Generic, Protocol, TextIO, TypeAlias, TypedDict, TypeVar, Unpack, final
 
@@ -35,38 +35,53 @@ class DeadLetterMirror(Protocol):
 
 
 class Conditions(TypedDict, total=False):
-    """Which letters are meant. Types are classes or qualified names; *since*, in UTC, bounds the last failure."""
+    """Which letters are meant: those that meet all that is given, at most *limit* of them.
 
+    *ids* are numbers. Types are classes, or qualified names or the end of such after a dot: "shop.orders.OrderPlaced",
+    "OrderPlaced". *since* and *until*, in UTC, bound the last failure, both included.
+    """
+
+    ids: Iterable[int] | None
     subscription: str | None
     reason: DeadLetterReason | str | None
     event_type: type | str | None
     error_type: type[BaseException] | str | None
     since: datetime | None
+    until: datetime | None
     limit: int | None
 
 
-def _name(kind: type | str | None) -> str | None:
-    return qualified_name(kind) if isinstance(kind, type) else kind
+def _means(wanted: type | str | None, name: str | None) -> bool:
+    """Say whether *name*, of a class, is what is *wanted*."""
+    if wanted is None or name is None:
+        return wanted is None
+    if isinstance(wanted, type):
+        return name == qualified_name(wanted)
+    return name == wanted or name.endswith(f".{wanted}")
 
 
 @attrs.frozen(kw_only=True)
 class _Filter:
     """The conditions, checked: a misspelt one must not come to mean "all letters"."""
 
+    ids: frozenset[int] | None = attrs.field(default=None, converter=attrs.converters.optional(frozenset))
     subscription: str | None = None
     reason: str | None = attrs.field(default=None, converter=attrs.converters.optional(DeadLetterReason))
-    event_type: str | None = attrs.field(default=None, converter=_name)
-    error_type: str | None = attrs.field(default=None, converter=_name)
+    event_type: type | str | None = None
+    error_type: type | str | None = None
     since: datetime | None = attrs.field(default=None, validator=attrs.validators.optional(aware))
+    until: datetime | None = attrs.field(default=None, validator=attrs.validators.optional(aware))
     limit: int | None = attrs.field(default=None, validator=count(at_least=0, or_none=True))
 
     def meets(self, letter: DeadLetter[Any]) -> bool:
         return (
-            self.subscription in (None, letter.subscription)
+            (self.ids is None or letter.id in self.ids)
+            and self.subscription in (None, letter.subscription)
             and self.reason in (None, letter.reason)
-            and self.event_type in (None, letter.event_type)
-            and (self.error_type is None or (letter.failure is not None and letter.failure.type == self.error_type))
+            and _means(self.event_type, letter.event_type)
+            and _means(self.error_type, None if letter.failure is None else letter.failure.type)
             and (self.since is None or letter.last_failed_at >= self.since)
+            and (self.until is None or letter.last_failed_at <= self.until)
         )
 
 

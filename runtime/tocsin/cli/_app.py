@@ -16,6 +16,7 @@ from cyclopts import App, CycloptsError, Parameter
 from tocsin.web._binding import Binding
 
 from ._app_control import add_control_commands
+from ._app_dlq import add_dlq_commands
 from ._commands import graph_bus, refuse, run_bus
 from ._configuration import PREFIX, StrictEnvironment, file_for
 from ._exit_codes import ExitCode, table
@@ -78,6 +79,7 @@ def _app(tokens: Sequence[str], *, may_watch: bool) -> App:
         return graph_bus(target, format=format, factory=factory, app_dir=app_dir)
 
     add_control_commands(app)
+    add_dlq_commands(app)
     return app
 
 

@@ -57,6 +57,30 @@ ANSWER_MEANINGS: dict[str, str] = {
 }
 
 
+@enum.unique
+class LetterCode(enum.IntEnum):
+    """Those of `tocsin dlq`, which asks a running daemon, or reads its file."""
+
+    DONE = 0
+    REFUSED = 1
+    USAGE = 2
+    DAMAGED = 65  # EX_DATAERR
+    UNAVAILABLE = 69  # EX_UNAVAILABLE
+    NOT_WRITTEN = 73  # EX_CANTCREAT
+
+
+LETTER_MEANINGS: dict[str, str] = {
+    "0": "done; there may have been nothing to do",
+    "1": "show: no such letter; replay: not all; else: the daemon has refused",
+    "2": "the command line is wrong, or several daemons listen: --socket",
+    "65": "the file is damaged, or no store (EX_DATAERR)",
+    "69": "no daemon listens there, or the file cannot be had (EX_UNAVAILABLE)",
+    "73": "the export cannot be written (EX_CANTCREAT)",
+    "76": "no proper answer: what was done is not known (EX_PROTOCOL)",
+    "130": "interrupted by Ctrl-C; what was done by then stays done",
+}
+
+
 def table(meanings: Mapping[str, str] = MEANINGS) -> str:
     """Give the table as lines of text."""
     return "\n".join(f"{code:>5}  {meaning}" for code, meaning in meanings.items())

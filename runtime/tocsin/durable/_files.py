@@ -30,6 +30,15 @@ def prepare(path: Path) -> None:
         raise StoreUnavailable(path, f"it cannot be opened ({error.strerror}): choose a place that can") from error
 
 
+def look_at(path: Path) -> None:
+    """Raise StoreUnavailable unless there is a file at *path* that is safe, as for `prepare`. Makes none."""
+    try:
+        _check_folder(path.parent)
+        _check_file(path)
+    except OSError as error:
+        raise StoreUnavailable(path, f"it cannot be opened ({error.strerror}): give the path of a store") from error
+
+
 def _check_folder(folder: Path) -> None:
     mode = folder.stat().st_mode
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:

@@ -28,7 +28,7 @@ def connect(path: Path, *, synchronous: str, busy_timeout: float, max_bytes: int
     connection = sqlite3.connect(path, isolation_level=None, timeout=busy_timeout, check_same_thread=True)
     with closed_on_error(path, connection):
         _configure(connection, synchronous)
-        _check(connection, path)
+        check(connection, path)
         _migrate(connection)
         if max_bytes is not None:
             connection.execute(f"PRAGMA max_page_count = {max(1, max_bytes // PAGE)}")
@@ -58,13 +58,13 @@ def _configure(connection: sqlite3.Connection, synchronous: str) -> None:
     connection.execute("PRAGMA journal_size_limit = 67108864")  # bytes that a log may keep that was longer once
 
 
-def _check(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise unless this is an empty file, or a store of ours, whole, and of a version that is known."""
+def check(connection: sqlite3.Connection, path: Path) -> int | None:
+    """Give the version of the store, None of an empty file; raise StoreError unless it is whole, ours and known."""
     found = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     things = [sql for (sql,) in connection.execute("SELECT sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'")]
     if not things and not found:
-        return
+        return None
     if found != APPLICATION:
         raise StoreCorrupt(path, "it is a database of something else: give the store a file of its own")
     if version > VERSION:
@@ -76,6 +76,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     faults = [fault for (fault,) in connection.execute("PRAGMA quick_check(5)") if fault != "ok"]
     if faults:
         raise StoreCorrupt(path, f"it is damaged: {'; '.join(faults)}. Restore a copy, or move it away to begin anew")
+    return version
 
 
 def _migrate(connection: sqlite3.Connection) -> None:

@@ -113,10 +113,9 @@ class Recovery:
 
         *is_start*: nobody handles anything yet, so that suspects can be tried alone.
         """
-        if not actor.settings.durable:
-            return
-        self._restore_window(actor)
-        for record in self._waiting.pop(actor.name, ()):
+        if actor.settings.durable:
+            self._restore_window(actor)
+        for record in self._wanted_by(actor):
             begun = self._contents.begun.get(record.id)
             is_suspect = begun is not None and not begun.has_ended
             delivery = self._delivery(actor, record, self._contents.events[record.event])
@@ -128,7 +127,19 @@ class Recovery:
                 reason = DeadLetterReason.KILLED_PROCESS if is_suspect else DeadLetterReason.HANDLER_ERROR
                 actor.bury(delivery, reason)
             else:
-                self._queue(actor, delivery, record, is_suspect=is_suspect and is_start)
+                self._queue(actor, delivery, record, is_suspect=is_suspect and is_start and actor.settings.durable)
+
+    def _wanted_by(self, actor: Actor) -> list[StoredDelivery]:
+        """Take what is kept for *actor*: if it is not durable, only what was replayed while no bus ran. Its letters are
+        in the file, too, and a letter does not say whether its subscription is durable.
+        """
+        waiting = self._waiting.pop(actor.name, [])
+        if actor.settings.durable:
+            return waiting
+        left = [each for each in waiting if each.letter is None]
+        if left:
+            self._waiting[actor.name] = left
+        return [each for each in waiting if each.letter is not None]
 
     def _queue(self, actor: Actor, delivery: AnyDelivery, record: StoredDelivery, *, is_suspect: bool) -> None:
         due = None if record.due is None else self._keeper.monotonic_time(record.due)

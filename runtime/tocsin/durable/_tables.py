@@ -92,24 +92,34 @@ def row(record: StoredEvent | StoredDelivery | StoredLetter) -> tuple[Any, ...]:
 def read(connection: sqlite3.Connection, begun: dict[int, Begun]) -> Contents:
     """Read all that is there; what fails its checksum is among the damaged."""
     damaged: list[Damaged] = []
+    last = read_last(connection)
     events = {event.id: event for event in _rows(connection, "events", StoredEvent, damaged)}
     deliveries = tuple(_deliverable(_rows(connection, "deliveries", StoredDelivery, damaged), events, damaged))
-    numbers = dict(connection.execute("SELECT name, seq FROM sqlite_sequence"))
     return Contents(
         events=events,
         deliveries=deliveries,
-        letters=tuple(_rows(connection, "letters", StoredLetter, damaged)),
+        letters=read_letters(connection, damaged),
         seen=tuple(
             Seen(*row) for row in connection.execute("SELECT subscription, key, until FROM seen ORDER BY until")
         ),
         damaged=tuple(damaged),
         begun={each.id: begun[each.id] for each in deliveries if each.id in begun},
         relayed=frozenset(connection.execute("SELECT event_id, subscription FROM relayed")),
-        last_event=numbers.get("events", 0),
+        last_event=last.get("events", 0),
         # After a loss of power there may be notes of deliveries that were lost: they must not speak of others.
-        last_delivery=max([numbers.get("deliveries", 0), *begun]),
-        last_letter=numbers.get("letters", 0),
+        last_delivery=max([last.get("deliveries", 0), *begun]),
+        last_letter=last.get("letters", 0),
     )
+
+
+def read_letters(connection: sqlite3.Connection, damaged: list[Damaged]) -> tuple[StoredLetter, ...]:
+    """Read the dead letters alone; what fails its checksum is added to *damaged*."""
+    return tuple(_rows(connection, "letters", StoredLetter, damaged))
+
+
+def read_last(connection: sqlite3.Connection) -> dict[str, int]:
+    """Give the highest number that was ever given in each table; a table that has given none is missing."""
+    return dict(connection.execute("SELECT name, seq FROM sqlite_sequence"))
 
 
 def _rows(connection: sqlite3.Connection, table: str, record: type[R], damaged: list[Damaged]) -> Iterator[R]:

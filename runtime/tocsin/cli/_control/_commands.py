@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import anyio
 
 from tocsin import EventBus
+from tocsin.cli._dlq._commands import list_letters, purge_letters, replay_letters, show_letter
 
 from ._actors import pause, resume
 from ._connection import Command
@@ -30,6 +31,10 @@ async def status(bus: EventBus, params: Mapping[str, Json]) -> Json:
 COMMANDS: dict[str, Command] = {
     "actors.pause": pause,
     "actors.resume": resume,
+    "dlq.list": list_letters,
+    "dlq.purge": purge_letters,
+    "dlq.replay": replay_letters,
+    "dlq.show": show_letter,
     "publish": publish,
     "status": status,
 }
