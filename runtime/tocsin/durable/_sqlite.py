@@ -15,7 +15,7 @@ from tocsin.codecs import CodecRegistry
 from ._files import identity
 from ._opening import closed_on_error, connect
 from ._records import Contents
-from ._starts import Starts
+from ._starts import Starts, notes_of
 from ._tables import read
 from ._writer import Writer
 from .exceptions import StoreError, StoreFailed
@@ -145,7 +145,7 @@ class OpenSQLite:
         )
         with closed_on_error(self._path, connection):
             self._file = identity(self._path)
-            self._starts = Starts(self._path.with_name(f"{self._path.name}-starts"))
+            self._starts = Starts(notes_of(self._path))
             return connection, read(connection, self._starts.read())
 
     def look(self) -> None:

@@ -43,15 +43,7 @@ class Starts:
 
     def read(self) -> dict[int, Begun]:
         """Give what has begun, by delivery. What was torn while it was written had not begun."""
-        data = os.pread(self._file, os.fstat(self._file).st_size, 0)
-        begun: dict[int, Begun] = {}
-        for offset in range(0, len(data) - SLOT.size + 1, SLOT.size):
-            delivery, attempt, state, crc = SLOT.unpack_from(data, offset)
-            if not delivery or crc != zlib.crc32(_FACTS.pack(delivery, attempt, state)):
-                continue
-            if delivery not in begun or begun[delivery].attempt < attempt:
-                begun[delivery] = Begun(attempt, state != BEGUN, state == HANDLED)
-        return begun
+        return _begun_in(os.pread(self._file, os.fstat(self._file).st_size, 0))
 
     def clear(self) -> None:
         """Forget everything: it is counted elsewhere now."""
@@ -84,3 +76,29 @@ class Starts:
     def close(self) -> None:
         """Let go of the file."""
         os.close(self._file)
+
+
+def noted_beside(store: Path) -> dict[int, Begun]:
+    """Give what the notes of the store at *store* say, without opening them for a run; nothing if there are none."""
+    try:
+        return _begun_in(notes_of(store).read_bytes())
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise StoreUnavailable(notes_of(store), f"it cannot be read ({error.strerror})") from error
+
+
+def notes_of(store: Path) -> Path:
+    """Give the file with the notes of the store at *store*."""
+    return store.with_name(f"{store.name}-starts")
+
+
+def _begun_in(data: bytes) -> dict[int, Begun]:
+    begun: dict[int, Begun] = {}
+    for offset in range(0, len(data) - SLOT.size + 1, SLOT.size):
+        delivery, attempt, state, crc = SLOT.unpack_from(data, offset)
+        if not delivery or crc != zlib.crc32(_FACTS.pack(delivery, attempt, state)):
+            continue
+        if delivery not in begun or begun[delivery].attempt < attempt:
+            begun[delivery] = Begun(attempt, state != BEGUN, state == HANDLED)
+    return begun

@@ -29,6 +29,7 @@ from ._applying import apply
 from ._files import look_at
 from ._opening import as_store_error, check
 from ._records import Change, Damaged, StoredLetter
+from ._starts import noted_beside
 from ._tables import VERSION, read_last, read_letters
 from .exceptions import StoreUnavailable
 
@@ -39,8 +40,9 @@ PATIENCE = 1.0  # seconds to wait for another visit that is about to end
 class Visit:
     """A store that is open; see the module."""
 
-    def __init__(self, connection: sqlite3.Connection, *, is_empty: bool) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, *, is_empty: bool) -> None:
         self._connection = connection
+        self._path = path
         self._is_empty = is_empty
 
     def letters(self) -> tuple[tuple[StoredLetter, ...], tuple[Damaged, ...]]:
@@ -50,8 +52,16 @@ class Visit:
         damaged: list[Damaged] = []
         return read_letters(self._connection, damaged), tuple(damaged)
 
-    def last(self, table: str) -> int:
-        """Give the highest number that was ever given in *table*, 0 if none was."""
+    def last_event(self) -> int:
+        """Give the highest number that an event ever had, 0 if there was none."""
+        return self._last("events")
+
+    def last_delivery(self) -> int:
+        """Give the highest number that a delivery ever had, 0 if there was none; those that were lost with the power,
+        and are spoken of in the notes alone, included."""
+        return max([self._last("deliveries"), *noted_beside(self._path)])
+
+    def _last(self, table: str) -> int:
         return 0 if self._is_empty else read_last(self._connection).get(table, 0)
 
     def apply(self, changes: Iterable[Change]) -> None:
@@ -76,7 +86,7 @@ def visiting(path: Path, *, changes: bool) -> Generator[Visit]:
             if version is not None and version < VERSION:
                 text = f"its version is {version}, and this tocsin works with {VERSION}: start its bus once, and stop it"
                 raise StoreUnavailable(path, text)
-            yield Visit(connection, is_empty=version is None)
+            yield Visit(connection, path, is_empty=version is None)
             connection.execute("COMMIT")
     except sqlite3.Error as error:
         raise as_store_error(path, error) from error

@@ -93,7 +93,7 @@ class OffLine:
         assert rate is None, "refused with the command line"
         with visiting(self.path, changes=not dry_run) as visit:
             found = _meant(_read(visit), choice, with_broken=not choice.says_more_than_ids)
-            moves = _moves(found, visit.last("events"), visit.last("deliveries"))
+            moves = _moves(found, visit.last_event(), visit.last_delivery())
             accepts = [move for move in moves if isinstance(move, Accept)]
             if not dry_run:
                 visit.apply(accepts)
