@@ -54,6 +54,11 @@ OPTIONAL = {
     "structlog",
     "pydantic",
     "sqlite3",
+    "django",
+    "fastapi",
+    "litestar",
+    "quart",
+    "uvicorn",
 }
 PARTS = {"tocsin.cli", "tocsin.codecs", "tocsin.durable", "tocsin.opentelemetry", "tocsin.web"}
 

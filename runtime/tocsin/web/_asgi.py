@@ -88,7 +88,7 @@ class HealthApp:
         """Decide on one request. Of its body nothing is read."""
         if self._allowed_hosts is not None and not self._allowed_hosts.allows(_header(scope, b"host")):
             return _plain(421, "this host name is not served here: see allowed_hosts of tocsin.web")
-        route = self._routes.get(_path(scope))
+        route = self._routes.get(own_path(scope))
         if route is None:
             return _plain(404, f"nothing is here: there are {', '.join(self._routes)}")
         if scope["method"] not in ("GET", "HEAD"):
@@ -163,7 +163,7 @@ def _header(scope: Scope, wanted: bytes) -> str:
     return ",".join(value.decode("latin-1") for name, value in scope["headers"] if name == wanted)
 
 
-def _path(scope: Scope) -> str:
+def own_path(scope: Scope) -> str:
     """Give the path below the place where this is mounted, with one slash before and none behind.
 
     Of old, `path` was without `root_path`; by ASGI 3 as it is now, it begins with it; Litestar takes its own part off,
