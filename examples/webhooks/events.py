@@ -114,17 +114,21 @@ def parse(line: str | bytes) -> Webhook:
     """Make an event of one line of JSON. Raise ValueError when it is not a webhook."""
     try:
         raw: dict[str, Any] = json.loads(line)
-        delivery, event, payload = raw["delivery"], raw["event"], raw["payload"]
-        return KINDS.get(event, OtherWebhook)(
-            delivery=delivery,
-            event=event,
-            action=payload.get("action"),
-            repository=_part(payload, "repository", "full_name"),
-            sender=_part(payload, "sender", "login"),
-            payload=payload,
-        )
+        return made_of(raw["delivery"], raw["event"], raw["payload"])
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"not a webhook: {line[:80]!r}… must be an object with delivery, event and payload") from error
+
+
+def made_of(delivery: str, event: str, payload: Mapping[str, Any]) -> Webhook:
+    """Make an event of what GitHub sends, two headers and the body; AttributeError if *payload* is no object."""
+    return KINDS.get(event, OtherWebhook)(
+        delivery=delivery,
+        event=event,
+        action=payload.get("action"),
+        repository=_part(payload, "repository", "full_name"),
+        sender=_part(payload, "sender", "login"),
+        payload=payload,
+    )
 
 
 def _part(payload: Mapping[str, Any], name: str, key: str) -> Any:
