@@ -105,12 +105,12 @@ class Operating:
                 await before.posted.wait()
             # What follows puts the request to the supervisor before it waits.
             request.posted.set()
+            if request.is_restart:
+                request.error = self._too_late(actor)  # if this task is cancelled, which comes with the end of the run
             await self._put(actor, supervisor, is_restart=request.is_restart)
+            request.error = None
         except Exception as error:  # for whoever waits
             request.error = error
-        except BaseException:  # raised again: the run is over
-            request.error = self._too_late(actor) if request.is_restart else None
-            raise
         finally:
             request.posted.set()
             if self._latest.get(actor) is request:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import anyio
@@ -73,7 +73,7 @@ def trace_of(
     fault: Fault | None,
     *,
     with_neighbour: bool = True,
-    operate: Callable[[EventBus], Awaitable[None]] = nothing,
+    operate: Callable[[EventBus], Coroutine[Any, Any, None]] = nothing,
 ) -> Trace:
     """Run twenty events, at their times, through a subscriber and its neighbour, with which something is wrong, or to
     which somebody does something.

@@ -581,6 +581,22 @@ async def test_while_the_bus_stops_a_stop_waits_and_a_restart_is_refused(make_bu
         await subscription.stop()
 
 
+async def test_an_actor_whose_group_has_stopped_with_the_bus_is_down_for_good(make_bus: MakeBus) -> None:
+    bus, handler = make_bus(), Gated()
+    bus.subscribe(handler, int, grace_period=3.0)
+    subject = bus.group("stopped first").subscribe(take, str)
+    async with bus.running():
+        await bus.publish(1)
+        await quiet()
+        bus.request_stop(drain_timeout=0.0)
+        await anyio.sleep(1.0)
+        before = anyio.current_time()
+        await subject.stop()
+        with pytest.raises(BusNotRunning, match="ends, so 'take' was not restarted"):
+            await subject.restart()
+        assert anyio.current_time() == before
+
+
 async def test_who_waits_for_a_restart_that_the_end_of_the_bus_overtakes_is_told(make_bus: MakeBus) -> None:
     bus, handler = make_bus(), Gated()
     subscription = bus.subscribe(handler, int, grace_period=3.0)
