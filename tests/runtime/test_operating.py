@@ -19,6 +19,7 @@ from tocsin import (
     Delivery,
     EventBus,
     Handled,
+    Receipt,
     Report,
     RestartIntensity,
     RestartPolicy,
@@ -151,10 +152,11 @@ async def test_events_published_meanwhile_wait_for_the_new_incarnation(make_bus:
         async def use(self, number: int) -> None: ...
 
     async with bus.running():
+        receipt = Receipt()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(bus.subscriptions["Slow"].restart)
             await anyio.sleep(0.5)
-            receipt = await bus.publish(1)
+            await bus.publish(1, receipt=receipt)
             assert receipt.outcomes == {}
         assert await receipt.settled() == {"Slow": Handled()}
 
@@ -344,9 +346,9 @@ async def test_a_drain_does_not_wait_for_what_one_that_was_stopped_has(make_bus:
     async with bus.running():
         await bus.publish(1)
         await quiet()
+        before = anyio.current_time()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(bus.drain, 1000.0)
-            before = anyio.current_time()
             await subscription.stop()
         assert anyio.current_time() - before == 1.0
 

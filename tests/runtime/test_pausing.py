@@ -37,12 +37,17 @@ from tocsin import (
 MakeBus = Callable[..., EventBus]
 TWICE = RetryPolicy(max_attempts=2, backoff=Backoff(initial=1.0, jitter=0.0))
 
+
+def key_of(note: Note) -> object:
+    return note.key
+
+
 # Each is another way by which a server takes what is next.
 WAYS: dict[str, dict[str, Any]] = {
     "the fast way": {},
     "a task of its own": {"context": "delivery"},
     "several at once": {"concurrency": 3},
-    "by key": {"key": lambda note: note.key, "concurrency": 2},
+    "by key": {"key": key_of, "concurrency": 2},
     "one after the other": {"strict_order": True},
 }
 
@@ -412,15 +417,15 @@ async def test_a_drain_that_waits_ends_when_the_rest_is_paused(make_bus: MakeBus
     async with bus.running():
         await bus.publish_many([1, 2])
         await quiet()
+        before = anyio.current_time()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(bus.drain, 1000.0)
             await anyio.sleep(1.0)
             handler.let()
             await anyio.sleep(1.0)
             subscription.pause()
-            before = anyio.current_time()
             handler.let()
-        assert anyio.current_time() == before
+        assert anyio.current_time() - before == 2.0
         assert handler.done == [1, 2]
 
 
@@ -434,12 +439,12 @@ async def test_a_drain_ends_at_once_when_all_that_it_waited_for_is_paused(make_b
     subscription = bus.subscribe(fail, int, retry=retry)
     async with bus.running():
         await bus.publish(1)
+        before = anyio.current_time()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(bus.drain, 1000.0)
             await anyio.sleep(1.0)
-            before = anyio.current_time()
             subscription.pause()
-        assert anyio.current_time() == before
+        assert anyio.current_time() - before == 1.0
 
 
 async def test_a_drain_does_not_wait_for_another_attempt_of_what_is_paused(make_bus: MakeBus) -> None:
@@ -454,12 +459,12 @@ async def test_a_drain_does_not_wait_for_another_attempt_of_what_is_paused(make_
         await bus.publish(1)
         await quiet()
         subscription.pause()
+        before = anyio.current_time()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(bus.drain, 1000.0)
             await anyio.sleep(1.0)
-            before = anyio.current_time()
             gate.set()
-        assert anyio.current_time() == before
+        assert anyio.current_time() - before == 1.0
         assert subscription.statistics().waiting_retry == 1
 
 

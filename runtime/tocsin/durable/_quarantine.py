@@ -42,6 +42,7 @@ class Quarantine:
         self._alone: tuple[Actor, AnyDelivery] | None = None  # whose turn it is
         self._taken = anyio.Event()
         self._over = anyio.Event()
+        self._is_put_off = False  # the one whose turn it is
         self._put_off: list[tuple[Actor, AnyDelivery]] = []
         self._has_more = anyio.Event()
 
@@ -71,11 +72,13 @@ class Quarantine:
             self._put_off.append((actor, delivery))
             return
         self._alone, self._taken, self._over = (actor, delivery), anyio.Event(), anyio.Event()
+        self._is_put_off = False
         actor.let_go_on()
         with anyio.move_on_after(PATIENCE) as patience:
             await self._taken.wait()
-        if self._alone is None:
-            self._put_off.append((actor, delivery))
+        if self._is_put_off:
+            # Perhaps it was resumed in the same step, in which it did not stand anywhere.
+            (self._put_off if actor.is_paused else self.suspects).append((actor, delivery))
         elif not patience.cancelled_caught:
             await self._over.wait()  # its time limit ends it, if it has one
         else:
@@ -87,8 +90,8 @@ class Quarantine:
     def paused(self, actor: Actor) -> None:
         """*actor* is paused: if it has not taken the suspect whose turn it is, others have theirs first."""
         if self._alone is not None and self._alone[0] is actor and not self._taken.is_set():
-            self._alone = None
-            self._taken.set()
+            self._is_put_off = True
+            self._taken.set()  # by nobody, but not to be taken either
 
     def resumed(self, actor: Actor) -> None:
         """*actor* goes on: those of its suspects that were put off have their turn again, last of all."""
