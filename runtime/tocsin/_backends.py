@@ -48,6 +48,12 @@ def waker(callback: Callable[[], object]) -> Callable[[], None]:
     return lambda: token.run_sync_soon(callback)
 
 
+def next_turn(callback: Callable[[], object]) -> Callable[[], object]:
+    """Give a function that has *callback* run in the next turn of the running loop, for its own thread to call."""
+    loop = native_loop()
+    return waker(callback) if loop is None else lambda: loop.call_soon(callback)
+
+
 def forgive_cancellation() -> None:
     """Go on after a stranger's cancellation was caught, as if it had not been: asyncio counts them, for task groups and
     time limits, which would take the next one for this one. Only there can a stranger cancel a task.

@@ -208,6 +208,11 @@ class Envelope(Generic[T]):
         """
         return _EPOCH + timedelta(seconds=self._wall)
 
+    @property
+    def published_wall(self) -> float:
+        """The same in seconds since 1970."""
+        return self._wall
+
     def is_expired(self, now: float) -> bool:
         """Tell whether its time is over at *now* (monotonic seconds): from `expires_at` on, that moment included."""
         return self.expires_at is not None and now >= self.expires_at

@@ -138,6 +138,20 @@ class BusLog:
         if before is not None:
             self._write(logging.ERROR, "%s%s", safe_text(str(error)), before)
 
+    def store_behind(self, error: Exception | None) -> None:
+        """Tell that what has happened cannot be written to the store; None: that it is written by now."""
+        if error is None:
+            self._write(logging.WARNING, "the store has kept what it could not for a while")
+        else:
+            self._write(
+                logging.ERROR, "the store is behind, and tries again until it is closed: %s", safe_text(str(error))
+            )
+
+    def store_left(self, seconds: float, changes: int) -> None:
+        """Tell that the stop goes on without waiting for the store any more."""
+        text = "the store has not kept %s changes within %s s: the bus stops, and the next run finds what is there"
+        self._write(logging.ERROR, text, changes, seconds)
+
     def not_relayed(self, error: Exception) -> None:
         """Tell that nothing comes out of the outbox at the moment; throttled."""
         before = self._before(self._of_the_outbox)

@@ -67,6 +67,8 @@ class Run:
         self.bus = bus
         self.name: str = bus.name
         self.phase: Phase = Phase.STARTING
+        self.shutdown_deadline: float = shutdown_deadline
+        self.unkept: int = 0  # changes that the store had not answered at the end
         self.thread: int = threading.get_ident()
         self.now: Callable[[], float] = monotonic_clock()
         self.sleeper: Callable[[], Sleeper] = sleepers()
@@ -170,7 +172,8 @@ class Run:
     async def close_store(self) -> None:
         """Have everything kept that was to be kept, and let go of the store, if there is one. Idempotent."""
         if self.keeper is not None:
-            await self.keeper.close()
+            await self.keeper.close(self.shutdown_deadline)
+            self.unkept = self.keeper.unanswered
 
     def enter(self, phase: Phase) -> None:
         """Move forward to *phase*; publishers that wait for room and may not go on in it are refused."""

@@ -50,6 +50,9 @@ def snapshot(bus: EventBus, run: Run | None) -> BusStatistics:
         dead_letters_evicted=bus.dead_letters.evicted,
         reports_lost=0 if run.reporter is None else run.reporter.lost,
         observer_errors=0 if run.reporter is None else run.reporter.errors,
+        store_up=None if run.keeper is None else run.keeper.condition.is_well,
+        store_errors=0 if run.keeper is None else run.keeper.condition.errors,
+        store_backlog=0 if run.keeper is None else run.keeper.backlog,
     )
 
 

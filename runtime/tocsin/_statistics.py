@@ -78,6 +78,12 @@ class BusStatistics:
     """Reports that the observer was too slow for."""
     observer_errors: int
     """Times that the observer raised."""
+    store_up: bool | None = None
+    """False while the store cannot keep what has happened; None: the bus has none."""
+    store_errors: int = 0
+    """Changes that the store has refused, and times that it was found to be behind."""
+    store_backlog: int = 0
+    """Changes that wait to be written."""
 
 
 NEVER_RAN = Ledger()

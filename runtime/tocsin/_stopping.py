@@ -51,6 +51,9 @@ class StopReport:
     """Events of `post_from_thread` that were still on their way, or that a full mailbox had not taken by then."""
     unstopped: tuple[supervision.Unstopped, ...] = ()
     """Actors that had not ended when their time was up, each with the line it is stuck at."""
+    unkept: int = 0
+    """Changes that the store had not kept within the shutdown deadline, as a disk that hangs: whether it does so later
+    is not known. What was committed before is there."""
 
     @property
     def handed_back(self) -> tuple[ReturnedDelivery, ...]:
@@ -63,7 +66,8 @@ class StopReport:
         return tuple(each for each in self.returned if each.is_durable)
 
     def __str__(self) -> str:
-        return f"stopped: {len(self.returned)} deliveries returned, {len(self.unstopped)} actors not stopped"
+        unkept = f", {self.unkept} changes not kept by the store" if self.unkept else ""
+        return f"stopped: {len(self.returned)} deliveries returned, {len(self.unstopped)} actors not stopped{unkept}"
 
 
 @final
@@ -113,6 +117,7 @@ class Stopper:
                 returned=returned,
                 unpublished=tuple(self._run.posts.close()),
                 unstopped=() if stop is None else stop.unstopped,
+                unkept=self._run.unkept,
             )
             self._stopped.set()
         return self.report

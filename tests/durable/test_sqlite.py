@@ -86,6 +86,24 @@ async def test_answers_come_in_the_order_of_asking(path: Path) -> None:
     assert order == list(range(1, 500))
 
 
+async def test_what_is_asked_for_in_one_turn_of_the_loop_shares_a_commit(path: Path) -> None:
+    store = await SQLiteStore(path).open()
+    await kept(store, *(accept(number) for number in range(1, 301)))
+    await kept(store, *(Settle(number, number) for number in range(1, 301)))
+    assert store.commits == 2
+    await store.close()
+
+
+async def test_more_than_one_commit_may_hold_is_left_for_the_next_ones(path: Path) -> None:
+    store = await SQLiteStore(path).open()
+    answers: list[StoreError | None] = []
+    for number in range(1, 2501):
+        store.submit(accept(number), answers.append)
+    assert store.backlog == 2500
+    await store.close()
+    assert (answers, store.backlog, store.commits) == ([None] * 2500, 0, 3)
+
+
 async def test_what_comes_in_during_a_commit_shares_the_next_one(path: Path) -> None:
     store = await SQLiteStore(path).open()
     await kept(store, *(accept(number) for number in range(1, 2001)))
@@ -216,6 +234,43 @@ async def test_fault_I2_an_end_that_cannot_be_written_is_tried_again_and_what_is
     await store.close()
     store = await SQLiteStore(path).open()
     assert store.contents.deliveries == ()
+    await store.close()
+
+
+@pytest.mark.parametrize(("pause", "times"), [(60.0, 1), (0.0, 3)])
+async def test_that_it_is_behind_is_said_at_once_then_seldom_and_when_it_is_over(
+    path: Path, monkeypatch: pytest.MonkeyPatch, pause: float, times: int
+) -> None:
+    store = await SQLiteStore(path).open()
+    await kept(store, accept(1))
+    failures, said = iter([True] * 3), list[str | None]()
+    store.watch(lambda error: said.append(None if error is None else error.text))
+
+    def unlucky(connection: sqlite3.Connection, changes: Any) -> None:
+        if next(failures, False):
+            raise sqlite3.OperationalError("disk I/O error")
+        apply(connection, changes)
+
+    monkeypatch.setattr("tocsin.durable._writer.apply", unlucky)
+    monkeypatch.setattr("tocsin.durable._writer.AGAIN_AFTER", 0.01)
+    monkeypatch.setattr("tocsin.durable._writer.SAY_AGAIN_AFTER", pause)
+    await kept(store, Settle(1, 1))
+    await store.close()
+    assert [text is not None and "disk I/O error" in text for text in said] == [True] * times + [False]
+
+
+async def test_until_somebody_watches_it_says_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = await SQLiteStore(path).open()
+    await kept(store, accept(1))
+    failures = iter([True])
+
+    def unlucky(connection: sqlite3.Connection, changes: Any) -> None:
+        if next(failures, False):
+            raise sqlite3.OperationalError("disk I/O error")
+        apply(connection, changes)
+
+    monkeypatch.setattr("tocsin.durable._writer.apply", unlucky)
+    assert await kept(store, Settle(1, 1)) == [None]
     await store.close()
 
 

@@ -46,6 +46,16 @@ def test_a_slot_that_is_free_says_nothing_and_is_used_again(path: Path, starts: 
     assert path.stat().st_size == SLOT.size
 
 
+def test_a_slot_whose_attempt_has_ended_goes_on_saying_so_until_it_is_used_again(path: Path, starts: Starts) -> None:
+    slot = starts.begin(5, 1)
+    starts.over(slot, 5, 1, handled=True)
+    starts.end(slot)
+    assert starts.read() == {5: Begun(1, has_ended=True, was_handled=True)}  # of a delivery that is gone by now
+    starts.end(starts.begin(6, 1))
+    assert starts.read() == {}
+    assert path.stat().st_size == SLOT.size
+
+
 def test_of_two_attempts_of_one_delivery_the_later_one_counts(starts: Starts) -> None:
     first = starts.begin(5, 1)
     starts.begin(5, 2)
@@ -72,6 +82,15 @@ def test_cleared_it_is_empty(path: Path, starts: Starts) -> None:
     starts.clear()
     assert (starts.read(), path.stat().st_size) == ({}, 0)
     assert starts.begin(6, 1) == 0
+
+
+def test_closed_it_writes_into_nobody_else_s_file(path: Path) -> None:
+    starts = Starts(path)
+    starts.close()
+    with open(path.with_name("other"), "wb") as other:  # has the number that ours had
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            starts.begin(5, 1)
+        assert os.fstat(other.fileno()).st_size == 0
 
 
 def test_it_is_for_its_owner_alone(path: Path, starts: Starts) -> None:

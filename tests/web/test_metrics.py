@@ -106,6 +106,15 @@ def test_every_counter_and_gauge_of_the_bus_is_there(media_type: MediaType) -> N
     assert len(found) == len(values) + len(Phase)
 
 
+@pytest.mark.parametrize("media_type", [PROMETHEUS, OPEN_METRICS])
+def test_a_store_has_metrics_if_the_bus_has_one(media_type: MediaType) -> None:
+    found = samples(of_bus(store_up=False, store_errors=2, store_backlog=3), media_type)
+    values = {"tocsin_store_up": 0, "tocsin_store_errors_total": 2, "tocsin_store_backlog": 3}
+    assert {name: of(found, name) for name in values} == values
+    with pytest.raises(KeyError):
+        of(samples(of_bus(), media_type), "tocsin_store_up")
+
+
 def test_a_ledger_that_does_not_balance_is_told() -> None:
     assert of(samples(of_bus(ledger=Ledger(matched=2, handled=1))), "tocsin_ledger_balanced") == 0
 

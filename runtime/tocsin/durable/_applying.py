@@ -11,9 +11,10 @@ after its end. Whatever else there is keeps its place.
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never, final
 
 import attrs
+from attrs import frozen
 
 from ._records import (
     Accept,
@@ -31,11 +32,11 @@ from ._tables import columns, row
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from ._records import Change, Seen
 
-MOST = 128  # rows in one statement: below the limit of SQLite for parameters, 32,766
+MOST = 256  # rows in one statement: below the limit of SQLite for parameters, 32,766
 
 _KEEP_LETTER = (
     f"INSERT OR REPLACE INTO letters ({', '.join(columns(StoredLetter))}, checksum) VALUES (?, ?, ?, ?, ?, ?)"
@@ -46,13 +47,26 @@ _FORGET_RELAYED = "DELETE FROM relayed WHERE event_id = ?"
 _FORGET_SEEN = "DELETE FROM seen WHERE until <= ?"
 
 
-def _many(begin: str, one: str, end: str = "") -> dict[int, str]:
-    """Give the statement for each number of rows that may go into one: powers of two, so that there are few."""
-    return {1 << power: begin + ", ".join([one] * (1 << power)) + end for power in range(MOST.bit_length())}
+@final
+@frozen
+class _Statements:
+    """The statement for each number of rows that may go into one: powers of two, so that there are few. What is missing
+    to one is made up for by the filling.
+    """
+
+    by_size: dict[int, str]
+    filling: tuple[Any, ...] | None  # None: the last row once more
 
 
-def _insert(table: str, names: tuple[str, ...], verb: str) -> dict[int, str]:
-    return _many(f"{verb} INTO {table} ({', '.join(names)}) VALUES ", f"({', '.join('?' * len(names))})")
+def _many(begin: str, one: str, end: str, filling: tuple[Any, ...] | None) -> _Statements:
+    sizes = [1 << power for power in range(MOST.bit_length())]
+    return _Statements({size: begin + ", ".join([one] * size) + end for size in sizes}, filling)
+
+
+def _insert(table: str, names: tuple[str, ...], verb: str) -> _Statements:
+    """Rows of NULLs are the filling, and do not come in."""
+    begin, values = f"{verb} INTO {table} ({', '.join(names)}) SELECT * FROM (VALUES ", ", ".join("?" * len(names))
+    return _many(begin, f"({values})", ") WHERE column1 IS NOT NULL", (None,) * len(names))
 
 
 # OR IGNORE: an event comes again with each subscription that takes it later than the others.
@@ -60,11 +74,12 @@ _EVENTS = _insert("events", (*columns(StoredEvent), "checksum"), "INSERT OR IGNO
 _DELIVERIES = _insert("deliveries", (*columns(StoredDelivery), "checksum"), "INSERT")
 _SEEN = _insert("seen", ("subscription", "key", "until"), "INSERT OR REPLACE")
 _RELAYED = _insert("relayed", ("event_id", "subscription"), "INSERT OR IGNORE")
-_END_DELIVERIES = _many("DELETE FROM deliveries WHERE id IN (", "?", ")")
+_END_DELIVERIES = _many("DELETE FROM deliveries WHERE id IN (", "?", ")", None)
 _END_EVENTS = _many(
     "DELETE FROM events WHERE id IN (",
     "?",
     ") AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.event = events.id)",
+    None,
 )
 
 
@@ -137,15 +152,9 @@ def _settle(connection: sqlite3.Connection, settled: Sequence[Settle]) -> None:
     _run(connection, _END_EVENTS, [(each.event,) for each in settled])
 
 
-def _run(connection: sqlite3.Connection, statements: dict[int, str], rows: Sequence[tuple[Any, ...]]) -> None:
-    for some in _in_powers_of_two(rows):
-        connection.execute(statements[len(some)], tuple(chain.from_iterable(some)))
-
-
-def _in_powers_of_two(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:
-    """Cut *rows* into pieces whose lengths are powers of two, the largest first."""
-    begin = 0
-    while begin < len(rows):
-        size = min(MOST, 1 << (len(rows) - begin).bit_length() - 1)
-        yield rows[begin : begin + size]
-        begin += size
+def _run(connection: sqlite3.Connection, statements: _Statements, rows: Sequence[tuple[Any, ...]]) -> None:
+    for begin in range(0, len(rows), MOST):
+        some = rows[begin : begin + MOST]
+        size = 1 << (len(some) - 1).bit_length()
+        filling = some[-1] if statements.filling is None else statements.filling
+        connection.execute(statements.by_size[size], (*chain.from_iterable(some), *filling * (size - len(some))))

@@ -15,6 +15,7 @@ from tocsin._unreadable import Unreadable
 from tocsin.codecs import EncodeError, encode_headers
 from tocsin.exceptions import CommitNeeded
 
+from ._condition import Condition
 from ._documents import document_of
 from ._kept import Keeping, Kept
 from ._quarantine import Quarantine
@@ -31,6 +32,7 @@ from ._records import (
     StoredLetter,
 )
 from ._recovery import Recovery, plain_key
+from .exceptions import StoreFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,9 +67,13 @@ class Keeper:
         self._last_event = store.contents.last_event
         self._last_delivery = store.contents.last_delivery
         self._seen = 0
+        self.condition: Condition = Condition(run.log)
+        self.unanswered: int = 0  # changes that are on their way to the store
+        self.waiting: set[Keeping] = set()  # publishes that are
         self._held_letters: set[int] = set()  # being replayed: the store is told of their end by other means
         self._closed: anyio.Event | None = None  # once it is being closed
         self._is_behind = False  # so far that durable actors wait for it
+        self.new_sleeper: Callable[[], Sleeper] = run.sleeper
         self.quarantine: Quarantine = Quarantine(run.log.not_tried_alone, self.let_all_go_on)
         self.recovery: Recovery = Recovery(run, self, store.contents, codecs)
         self.relayed: frozenset[tuple[str, str]] = store.contents.relayed
@@ -77,8 +83,18 @@ class Keeper:
         """Open *store*, and put what it holds where it belongs; raise StoreError."""
         run.keeper = keeper = cls(run, await store.open(), store.codecs)
         run.office.mirror = keeper
+        keeper.watch()
         await keeper.recover()
         return keeper
+
+    @property
+    def backlog(self) -> int:
+        """How many changes have been asked for and not been begun."""
+        return self._store.backlog
+
+    def watch(self) -> None:
+        """Be told from here on when the store is behind."""
+        self._store.watch(self.condition.behind)
 
     async def recover(self) -> None:
         """Put what the store held where it belongs, and count what had begun; raise StoreError if that is not kept."""
@@ -90,18 +106,33 @@ class Keeper:
         await counting.confirmed(Receipt())
         self._store.forget_begun()
 
-    async def close(self) -> None:
-        """Have everything written that was to be written, and let go of the store. Idempotent; not to be cancelled."""
+    async def close(self, limit: float) -> None:
+        """Have everything written that was to be written, and let go of the store, after *limit* seconds in any case.
+
+        Idempotent; not to be cancelled. Publishers that wait for a commit then learn that nobody knows of it.
+        """
         if self._closed is not None:
             with anyio.CancelScope(shield=True):
                 await self._closed.wait()
             return
         self._closed = anyio.Event()
         try:
-            await self._store.close()
+            with anyio.move_on_after(limit, shield=True) as patience:
+                await self._store.close()
+            if patience.cancelled_caught:
+                self._leave(limit)
         finally:
             self._run.office.mirror = None
             self._closed.set()
+
+    def _leave(self, limit: float) -> None:
+        """Go without an answer of the store."""
+        self._run.log.store_left(limit, self.unanswered)
+        error = StoreFailed(
+            self._run.name, f"no answer within {limit:g} s: whether it is kept, the next run will find out"
+        )
+        for keeping in tuple(self.waiting):
+            keeping.give_up(error)
 
     # ── publishing ──
 
@@ -143,7 +174,7 @@ class Keeper:
             body=encoded.data,
             topic=envelope.topic,
             priority=int(envelope.priority),  # not the member, whose name is no fact of the file
-            published_at=envelope.published_at.timestamp(),
+            published_at=envelope.published_wall,
             correlation_id=envelope.correlation_id,
             causation_id=envelope.causation_id,
             headers=encode_headers(envelope.headers) if envelope.headers else None,
@@ -205,12 +236,14 @@ class Keeper:
 
     def submit(self, change: Change, done: Callable[[StoreError | None], object]) -> None:
         """Have *change* kept; *done* is called then. Nothing is after the end: the next run finds it as it was."""
+        self.unanswered += 1
         self._store.submit(change, partial(self._done, done))
 
     def _done(self, done: Callable[[StoreError | None], object], error: StoreError | None) -> None:
+        self.unanswered -= 1
         done(error)
         if error is not None:
-            self._run.log.not_kept(error)
+            self.condition.refused(error)
         if self._is_behind and self._store.backlog < FAR_BEHIND // 2:
             self._is_behind = False
             self.let_all_go_on()

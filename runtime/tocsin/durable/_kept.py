@@ -7,8 +7,8 @@ the bus calls here and in what the store calls back:
         │               │                          ▲                      │                            │
         └─▶ never kept  └─▶ refused                └──────────────────────┴────────────────────────────┘
 
-A publisher that is cancelled waits for the commit all the same, some milliseconds; one that is cancelled natively, by
-asyncio, does not, and its event is accepted without it.
+A publisher that is cancelled waits for the commit all the same, some milliseconds, and is cancelled then. If it is
+cancelled natively, by asyncio, a second time, it does not wait any more, and its event is accepted without it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from tocsin._actor import Actor
+    from tocsin._backends import Sleeper
     from tocsin._delivery import AnyDelivery
     from tocsin._outcomes import Outcome
     from tocsin._receipt import Receipt
@@ -40,14 +41,15 @@ if TYPE_CHECKING:
 class Keeping:
     """One publish, as far as it is committed."""
 
-    __slots__ = ("_done", "_error", "_keeper", "_offered", "_pending", "is_relayed")
+    __slots__ = ("_error", "_keeper", "_offered", "_pending", "_sleeper", "is_relayed", "is_unknown")
 
     def __init__(self, keeper: Keeper, *, is_relayed: bool = False) -> None:
         self._keeper = keeper
         self.is_relayed: bool = is_relayed  # out of an outbox
+        self.is_unknown: bool = False  # whether it is committed; then it is over
         self._offered: list[tuple[Actor, AnyDelivery]] = []
         self._pending = 0
-        self._done: anyio.Event | None = None
+        self._sleeper: Sleeper | None = None  # of the publisher that waits
         self._error: StoreError | None = None
 
     def offer(self, actor: Actor, delivery: AnyDelivery) -> None:
@@ -64,20 +66,35 @@ class Keeping:
     def begun(self) -> None:
         """Something of it is on its way to the store."""
         self._pending += 1
+        self._keeper.waiting.add(self)
 
     def ended(self, error: StoreError | None) -> None:
         """That has arrived, or was refused."""
         self._pending -= 1
         self._error = self._error or error
-        if not self._pending and self._done is not None:
-            self._done.set()
+        if not self._pending:
+            self._keeper.waiting.discard(self)
+            if self._sleeper is not None:
+                self._sleeper.wake()
+
+    def give_up(self, error: StoreError) -> None:
+        """The store does not answer any more."""
+        self.is_unknown = True
+        self._pending = 1
+        self.ended(error)
 
     async def wait(self) -> None:
-        """Wait until nothing of it is on its way; a cancellation has to wait, too."""
-        if self._pending:
-            self._done = anyio.Event()
+        """Wait until nothing of it is on its way; a cancellation has to wait, too, and is raised then."""
+        if not self._pending:
+            return
+        self._sleeper = sleeper = self._keeper.new_sleeper()
+        try:
+            await sleeper.sleep()
+        except BaseException:  # raised again; a shield from the start would cost each publish more
             with anyio.CancelScope(shield=True):
-                await self._done.wait()
+                while self._pending:
+                    await sleeper.sleep()
+            raise
 
     @property
     def error(self) -> StoreError | None:
@@ -139,8 +156,8 @@ class Kept:
 
     @property
     def is_kept(self) -> bool:
-        """True once it is in the store, or on its way to it."""
-        return self.record is not None
+        """True once it is in the store, or on its way to it and expected there."""
+        return self.record is not None and (self._keeping is None or not self._keeping.is_unknown)
 
     @property
     def settle(self) -> Settle | None:

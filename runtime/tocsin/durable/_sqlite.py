@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, final
 import anyio
 from attrs import field, frozen, validators
 
-from tocsin._backends import waker
+from tocsin._backends import next_turn, waker
 from tocsin.codecs import CodecRegistry
 
 from ._files import identity
@@ -17,7 +17,7 @@ from ._opening import closed_on_error, connect
 from ._records import Contents
 from ._starts import Starts, notes_of
 from ._tables import read
-from ._writer import Writer
+from ._writer import Request, Writer
 from .exceptions import StoreError, StoreFailed
 
 if TYPE_CHECKING:
@@ -78,6 +78,10 @@ class OpenSQLite:
         self._starts: Starts
         self._answers: deque[Callable[[], object]] = deque()
         self._wake = waker(self._take_answers)
+        self._behind: Callable[[StoreError | None], object] = _nobody
+        self._is_left = False  # nobody wants to know any more what becomes of what was asked for
+        self._asked: list[Request] = []  # for in this turn of the loop
+        self._hand_over_soon = next_turn(self._hand_over)
         self._writer = Writer(self._path, self)
 
     async def ready(self) -> None:
@@ -98,7 +102,7 @@ class OpenSQLite:
     @property
     def backlog(self) -> int:
         """How many changes have been asked for and not been begun."""
-        return self._writer.backlog
+        return len(self._asked) + self._writer.backlog
 
     @property
     def commits(self) -> int:
@@ -107,7 +111,17 @@ class OpenSQLite:
 
     def submit(self, change: Change, done: Callable[[StoreError | None], object]) -> None:
         """See `OpenStore`."""
-        self._writer.submit(change, done)
+        if not self._asked:
+            self._hand_over_soon()
+        self._asked.append(Request(change, done))
+
+    def _hand_over(self) -> None:
+        """Let the thread have all that was asked for in a turn at once: it would begin a commit with the first, and the
+        two would take the interpreter from each other for the rest.
+        """
+        asked, self._asked = self._asked, []
+        if asked:
+            self._writer.submit(asked)
 
     def begin(self, delivery: int, attempt: int) -> int:
         """See `OpenStore`."""
@@ -127,10 +141,17 @@ class OpenSQLite:
 
     async def close(self) -> None:
         """See `OpenStore`."""
+        self._hand_over()
         self._writer.close()
-        with anyio.CancelScope(shield=True):
+        try:
             await self._is_closed.wait()
-        self._starts.close()
+        finally:
+            self._is_left = True
+            self._starts.close()
+
+    def watch(self, behind: Callable[[StoreError | None], object]) -> None:
+        """See `OpenStore`."""
+        self._behind = behind
 
     # ── it is the `Owner` of its writer ──
 
@@ -165,6 +186,10 @@ class OpenSQLite:
         self._answers.append(what)
         self._wake()
 
+    def behind(self, error: StoreError | None) -> None:
+        """In the loop: something cannot be written, and is tried again; None: nothing is any more."""
+        self._behind(error)
+
     def opened(self, what: Contents | StoreError) -> None:
         """In the loop: it is open, or could not be opened."""
         self._contents = what
@@ -176,4 +201,10 @@ class OpenSQLite:
 
     def _take_answers(self) -> None:
         while self._answers:
-            self._answers.popleft()()
+            answer = self._answers.popleft()
+            if not self._is_left:
+                answer()
+
+
+def _nobody(_error: StoreError | None) -> None:
+    """Nobody watches yet."""

@@ -34,6 +34,7 @@ class Starts:
 
     def __init__(self, path: Path) -> None:
         self._free: list[int] = []
+        self._over: set[int] = set()  # slots that say that their attempt has ended
         self._slots = 0
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
         try:
@@ -49,6 +50,7 @@ class Starts:
         """Forget everything: it is counted elsewhere now."""
         os.ftruncate(self._file, 0)
         self._free.clear()
+        self._over.clear()
         self._slots = 0
 
     def begin(self, delivery: int, attempt: int) -> int:
@@ -63,19 +65,27 @@ class Starts:
     def over(self, slot: int, delivery: int, attempt: int, *, handled: bool) -> None:
         """Write down that it has ended, and whether the delivery was handled."""
         self._write(slot, delivery, attempt, HANDLED if handled else ENDED)
+        self._over.add(slot)
 
     def _write(self, slot: int, delivery: int, attempt: int, state: int) -> None:
         facts = _FACTS.pack(delivery, attempt, state)
         os.pwrite(self._file, facts + zlib.crc32(facts).to_bytes(4, "little"), slot * SLOT.size)
 
     def end(self, slot: int) -> None:
-        """What became of the attempt in *slot* is counted."""
-        os.pwrite(self._file, EMPTY, slot * SLOT.size)
+        """What became of the attempt in *slot* is counted.
+
+        If the slot says that it has ended, it may go on saying so: the delivery is gone, or has that attempt counted.
+        """
+        if slot in self._over:
+            self._over.discard(slot)
+        else:
+            os.pwrite(self._file, EMPTY, slot * SLOT.size)
         self._free.append(slot)
 
     def close(self) -> None:
-        """Let go of the file."""
-        os.close(self._file)
+        """Let go of the file. What is to be written later raises OSError: its number may be another file's by then."""
+        file, self._file = self._file, -1
+        os.close(file)
 
 
 def noted_beside(store: Path) -> dict[int, Begun]:

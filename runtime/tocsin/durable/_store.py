@@ -53,8 +53,17 @@ class OpenStore(Protocol):
         """The attempts in `contents.begun` are counted by now, by changes that are kept."""
         ...
 
+    def watch(self, behind: Callable[[StoreError | None], object]) -> None:
+        """Have *behind* called in the loop when something that must be kept cannot be, with the error, and seldom again
+        while that lasts; with None when it is kept.
+        """
+        ...
+
     async def close(self) -> None:
-        """Keep what was submitted, as far as that is possible at once, and let go. Not to be cancelled."""
+        """Keep what was submitted, as far as that is possible at once, and let go.
+
+        Cancelled, it goes on with that as long as it can, and tells nobody.
+        """
         ...
 
 

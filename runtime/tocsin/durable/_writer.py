@@ -12,6 +12,7 @@ The thread changes nothing but its own batch; all answers go back to the event l
 
 from __future__ import annotations
 
+import math
 import queue
 import sqlite3
 import threading
@@ -38,12 +39,15 @@ Done: TypeAlias = "Callable[[StoreError | None], object]"
 
 BATCH = 1000  # changes in one commit: some milliseconds of work
 AGAIN_AFTER = 0.5  # seconds after which what could not be written is tried again: long enough not to be a hot loop
+SAY_AGAIN_AFTER = 60.0  # seconds after which is said once more that it still cannot be written
 LOOK_AFTER = 1.0  # seconds between two looks at whether the file is still the one that was opened
 
 
 @final
 @define(eq=False)
-class _Request:
+class Request:
+    """One change that was asked for, and whom to tell."""
+
     change: Change
     done: Done
 
@@ -68,6 +72,10 @@ class Owner(Protocol):
         """Have *what* called in the loop; raise RuntimeError when that has ended."""
         ...
 
+    def behind(self, error: StoreError | None) -> None:
+        """In the loop: something cannot be written, and is tried again; None: nothing is any more."""
+        ...
+
     def opened(self, what: Contents | StoreError) -> None:
         """In the loop: it is open, or could not be opened."""
         ...
@@ -84,8 +92,13 @@ class Writer:
     def __init__(self, path: Path, owner: Owner) -> None:
         self._path = path
         self._owner = owner
-        self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
-        self._again: deque[_Request] = deque()
+        self._requests: queue.SimpleQueue[list[Request] | None] = queue.SimpleQueue()
+        self._left: deque[Request] = deque()  # of those that came in, in the thread
+        self._again: deque[Request] = deque()
+        self._submitted = 0  # counted in the loop
+        self._begun = 0  # counted in the thread
+        self._is_closing = False
+        self._said_behind = -math.inf  # when; of what is tried again now
         self._looked = 0.0
         self._failure: StoreError | None = None  # after which nothing is written any more
         self.commits: int = 0
@@ -94,11 +107,12 @@ class Writer:
     @property
     def backlog(self) -> int:
         """How many changes have been asked for and not been begun."""
-        return self._requests.qsize() + len(self._again)
+        return self._submitted - self._begun + len(self._again)
 
-    def submit(self, change: Change, done: Done) -> None:
-        """Have *change* committed, and *done* called in the loop then, with the error if it was refused."""
-        self._requests.put(_Request(change, done))
+    def submit(self, requests: list[Request]) -> None:
+        """Have these committed, and `done` of each called in the loop then, with the error if it was refused."""
+        self._submitted += len(requests)
+        self._requests.put(requests)
 
     def close(self) -> None:
         """Write what was asked for by now, and end. What cannot be written then stays as it was."""
@@ -126,28 +140,39 @@ class Writer:
 
     def _write_next(self, connection: sqlite3.Connection) -> bool:
         """Commit what is there, or wait until there is something; False: that was all."""
-        batch = self._next_batch()
-        is_last = None in batch
-        requests = [*self._again, *(request for request in batch if request is not None)]
+        requests = [*self._again, *self._next_batch()]
+        is_last = self._is_closing and not self._left
         self._again.clear()
         answers = self._commit(connection, requests) if requests else []
         if is_last:
             answers += [(request, StoreUnavailable(self._path, "it was closed before")) for request in self._again]
         self._tell(partial(_answer_all, answers))
+        if not self._again and self._said_behind > -math.inf:
+            self._said_behind = -math.inf
+            self._tell(partial(self._owner.behind, None))
         return not is_last
 
-    def _next_batch(self) -> list[_Request | None]:
-        try:
-            batch = [self._requests.get(timeout=AGAIN_AFTER if self._again else None)]
-        except queue.Empty:
-            return []
-        while batch[-1] is not None and len(batch) < BATCH and not self._requests.empty():
-            batch.append(self._requests.get_nowait())
+    def _next_batch(self) -> list[Request]:
+        """Take what has come in, up to a `BATCH`; wait if there is nothing."""
+        left = self._left
+        with suppress(queue.Empty):
+            if not left and not self._is_closing:
+                self._take_in(self._requests.get(timeout=AGAIN_AFTER if self._again else None))
+            while len(left) < BATCH and not self._is_closing:
+                self._take_in(self._requests.get_nowait())
+        batch = [left.popleft() for _ in range(min(BATCH, len(left)))]
+        self._begun += len(batch)
         return batch
 
+    def _take_in(self, requests: list[Request] | None) -> None:
+        if requests is None:
+            self._is_closing = True
+        else:
+            self._left.extend(requests)
+
     def _commit(
-        self, connection: sqlite3.Connection, requests: list[_Request]
-    ) -> list[tuple[_Request, StoreError | None]]:
+        self, connection: sqlite3.Connection, requests: list[Request]
+    ) -> list[tuple[Request, StoreError | None]]:
         """Commit *requests* together; if that fails, one by one, to find out whose fault it was."""
         error = self._failure or self._try(connection, requests)
         if error is None:
@@ -161,9 +186,16 @@ class Writer:
         if request.may_be_refused:
             return [(request, error)]
         self._again.append(request)
+        self._say_behind(error)
         return []
 
-    def _try(self, connection: sqlite3.Connection, requests: list[_Request]) -> StoreError | None:
+    def _say_behind(self, error: StoreError) -> None:
+        now = time.monotonic()
+        if now >= self._said_behind + SAY_AGAIN_AFTER:
+            self._said_behind = now
+            self._tell(partial(self._owner.behind, error))
+
+    def _try(self, connection: sqlite3.Connection, requests: list[Request]) -> StoreError | None:
         try:
             self._look()
             connection.execute("BEGIN IMMEDIATE")
@@ -203,6 +235,6 @@ class Writer:
             self._owner.answer(what)
 
 
-def _answer_all(answers: list[tuple[_Request, StoreError | None]]) -> None:
+def _answer_all(answers: list[tuple[Request, StoreError | None]]) -> None:
     for request, error in answers:
         request.done(error)

@@ -212,6 +212,9 @@ class OpenMemoryStore:
         """Forget all that had begun in an earlier run."""
         self._store.begun.clear()
 
+    def watch(self, behind: Callable[[StoreError | None], object]) -> None:
+        """It is never behind: what it does not keep, it refuses."""
+
     async def close(self) -> None:
         """Keep what was submitted, and let go."""
         self.keep()

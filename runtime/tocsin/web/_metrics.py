@@ -212,3 +212,7 @@ def _of_bus(statistics: BusStatistics, bus: Labels) -> Iterator[Family]:
     )
     yield one("tocsin_reports_lost", "counter", statistics.reports_lost, "Reports the observer was too slow for.")
     yield one("tocsin_observer_errors", "counter", statistics.observer_errors, "Times that the observer raised.")
+    if statistics.store_up is not None:
+        yield one("tocsin_store_up", "gauge", statistics.store_up, "1 while the store keeps what has happened.")
+        yield one("tocsin_store_errors", "counter", statistics.store_errors, "Changes refused, times it was behind.")
+        yield one("tocsin_store_backlog", "gauge", statistics.store_backlog, "Changes that wait to be written.")
