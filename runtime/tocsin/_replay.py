@@ -92,7 +92,7 @@ def _refusal(run: Run, letter: DeadLetter[Any]) -> str | None:
 async def _replay_one(run: Run, letter: DeadLetter[Any], receipt: Receipt) -> str | None:
     """Move one letter from the office to the mailbox, or say why not. Whatever goes wrong, it is back in the office."""
     if run.keeper is not None:
-        run.keeper.hold_letter(letter.id)
+        run.keeper.letters.hold(letter.id)
     run.office.take(letter.id)
     is_moved = False
     try:
@@ -108,7 +108,7 @@ async def _replay_one(run: Run, letter: DeadLetter[Any], receipt: Receipt) -> st
         if not is_moved and not receipt.accepted:
             run.office.put_back(letter)
         if run.keeper is not None:
-            run.keeper.let_go_of_letter(letter.id, is_moved=is_moved or bool(receipt.accepted))
+            run.keeper.letters.let_go_of(letter.id, is_moved=is_moved or bool(receipt.accepted))
     return why_not
 
 

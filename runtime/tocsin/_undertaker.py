@@ -86,7 +86,7 @@ class Undertaker:
             return None
         log.dead_lettered(letter, delivery)
         if self._run.keeper is not None:
-            self._run.keeper.letter(letter, delivery)
+            self._run.keeper.letters.keep(letter, delivery)
         if office.sink_errors > errors and office.sink_failure is not None:
             log.sink_failed(letter, office.sink_failure)
         return letter

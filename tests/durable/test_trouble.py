@@ -14,6 +14,7 @@ import pytest
 
 from tests.durable.stored import Order
 from tocsin import EventBus, Receipt
+from tocsin._log import BusLog
 from tocsin.durable import OpenStore, SQLiteStore, StoreError, StoreFailed, StoreFull, StoreUnavailable
 from tocsin.durable._applying import apply
 from tocsin.testing import MemoryStore
@@ -170,3 +171,14 @@ async def test_a_store_that_has_failed_is_down_and_one_that_was_full_is_not() ->
 async def test_a_bus_without_a_store_says_nothing_of_one() -> None:
     async with EventBus("shop").running() as bus:
         assert (bus.statistics().store_up, bus.statistics().store_errors) == (None, 0)
+
+
+@pytest.mark.parametrize("what", ["not_relayed", "set_aside"])
+def test_a_flood_of_trouble_with_an_outbox_is_throttled(what: str, caplog: pytest.LogCaptureFixture) -> None:
+    log = BusLog("shop", lambda: 0.0)
+    for number in range(50):
+        if what == "set_aside":
+            log.set_aside(f"id-{number}", "why")
+        else:
+            log.not_relayed(StoreFull("app.db", "no room"))
+    assert len(caplog.records) == 10

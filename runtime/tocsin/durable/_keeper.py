@@ -11,25 +11,21 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, final
 import anyio
 
 from tocsin._receipt import Receipt
-from tocsin._unreadable import Unreadable
-from tocsin.codecs import EncodeError, encode_headers
+from tocsin.codecs import encode_headers
 from tocsin.exceptions import CommitNeeded
 
 from ._condition import Condition
 from ._documents import document_of
-from ._kept import Keeping, Kept
+from ._kept import Keeping, Kept, nobody_waits
+from ._letters import LetterKeeper
 from ._quarantine import Quarantine
 from ._records import (
     Accept,
-    Bury,
-    ForgetLetters,
     ForgetRelayed,
     ForgetSeen,
     Seen,
-    Settle,
     StoredDelivery,
     StoredEvent,
-    StoredLetter,
 )
 from ._recovery import Recovery, plain_key
 from .exceptions import StoreFailed
@@ -38,11 +34,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tocsin._actor import Actor
+    from tocsin._backends import Sleeper
     from tocsin._delivery import AnyDelivery
     from tocsin._envelope import Envelope
     from tocsin._run import Run
     from tocsin.codecs import CodecRegistry
-    from tocsin_supervisors import DeadLetter
 
     from ._kept import Handover
     from ._records import Change
@@ -70,10 +66,10 @@ class Keeper:
         self.condition: Condition = Condition(run.log)
         self.unanswered: int = 0  # changes that are on their way to the store
         self.waiting: set[Keeping] = set()  # publishes that are
-        self._held_letters: set[int] = set()  # being replayed: the store is told of their end by other means
         self._closed: anyio.Event | None = None  # once it is being closed
         self._is_behind = False  # so far that durable actors wait for it
         self.new_sleeper: Callable[[], Sleeper] = run.sleeper
+        self.letters: LetterKeeper = LetterKeeper(self.submit, codecs, run.log)
         self.quarantine: Quarantine = Quarantine(run.log.not_tried_alone, self.let_all_go_on)
         self.recovery: Recovery = Recovery(run, self, store.contents, codecs)
         self.relayed: frozenset[tuple[str, str]] = store.contents.relayed
@@ -82,7 +78,7 @@ class Keeper:
     async def opened(cls, store: Store, run: Run) -> Self:
         """Open *store*, and put what it holds where it belongs; raise StoreError."""
         run.keeper = keeper = cls(run, await store.open(), store.codecs)
-        run.office.mirror = keeper
+        run.office.mirror = keeper.letters
         keeper.watch()
         await keeper.recover()
         return keeper
@@ -219,7 +215,7 @@ class Keeper:
             return []
         self._seen += 1
         if not self._seen % FORGET_SEEN_AFTER:
-            self.submit(ForgetSeen(self._run.wall()), _nothing)
+            self.submit(ForgetSeen(self._run.wall()), nobody_waits)
         return [Seen(actor.name, kept.duplicate_key, self._run.wall() + policy.window)]
 
     def _accepted(
@@ -292,7 +288,7 @@ class Keeper:
 
     def forget_relayed(self, event_ids: Sequence[str]) -> None:
         """These events have left the outbox."""
-        self.submit(ForgetRelayed(tuple(event_ids)), _nothing)
+        self.submit(ForgetRelayed(tuple(event_ids)), nobody_waits)
 
     # ── the clocks ──
 
@@ -303,61 +299,3 @@ class Keeper:
     def monotonic_time(self, wall: float) -> float:
         """Give the time on the clock of the run for seconds since 1970."""
         return self._run.now() + wall - self._run.wall()
-
-    # ── dead letters ──
-
-    def letter(self, letter: DeadLetter[Any], delivery: AnyDelivery | None) -> None:
-        """Have *letter* kept, that of *delivery*, which ends with it if it is durable."""
-        kept = None if delivery is None else delivery.kept
-        stored = self._letter_as_stored(letter, kept)
-        if stored is None:
-            return
-        if kept is None:
-            self.submit(Bury(stored), _nothing)
-        else:
-            self.submit(Bury(stored, kept.settle), kept.done_with_slot())
-
-    def set_aside(self, letter: DeadLetter[Any], damaged: Settle) -> None:
-        """Have *letter* kept in the place of what was damaged."""
-        stored = self._letter_as_stored(letter, None)
-        assert stored is not None, "its event is bytes already"
-        self.submit(Bury(stored, damaged), _nothing)
-
-    def _letter_as_stored(self, letter: DeadLetter[Any], kept: Kept | None) -> StoredLetter | None:
-        if kept is not None:
-            name, version, body = kept.event.type_name, kept.event.version, kept.event.body
-        elif type(letter.event) is Unreadable:  # as it was read, so that it can be read later
-            name, version, body = letter.event.type_name, letter.event.version, letter.event.body
-        else:
-            try:
-                encoded = self._codecs.encode(letter.event)
-            except EncodeError as error:  # of a subscription that is not durable, so nobody has promised anything
-                self._run.log.letter_not_kept(letter, error)
-                return None
-            name, version, body = encoded.name, encoded.version, encoded.data
-        return StoredLetter(number=letter.id, document=document_of(letter), type_name=name, version=version, body=body)
-
-    def left(self, numbers: Sequence[int]) -> None:
-        """Letters were evicted, purged or taken; see `DeadLetterMirror`."""
-        gone = tuple(number for number in numbers if number not in self._held_letters)
-        if gone:
-            self.submit(ForgetLetters(gone), _nothing)
-
-    def came_back(self, letter: DeadLetter[Any]) -> None:
-        """A letter that was taken is here again; see `DeadLetterMirror`."""
-        if letter.id not in self._held_letters:
-            self.letter(letter, None)
-
-    def hold_letter(self, number: int) -> None:
-        """A letter is about to be replayed: it stays in the store until it is accepted."""
-        self._held_letters.add(number)
-
-    def let_go_of_letter(self, number: int, *, is_moved: bool) -> None:
-        """Its replay is over."""
-        self._held_letters.discard(number)
-        if is_moved:
-            self.left((number,))
-
-
-def _nothing(_error: StoreError | None) -> None:
-    """Nobody waits for it."""

@@ -238,3 +238,7 @@ class Kept:
         if self._slot is not None:
             self._keeper.end(self._slot)
             self._slot = None
+
+
+def nobody_waits(_error: StoreError | None) -> None:
+    """Nobody waits for it."""

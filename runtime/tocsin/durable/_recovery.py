@@ -210,7 +210,7 @@ class Recovery:
                 first_failed_at=now,
                 last_failed_at=now,
             )
-            self._keeper.set_aside(self._run.office.add(letter), Settle(damaged.number, damaged.event))
+            self._keeper.letters.set_aside(self._run.office.add(letter), Settle(damaged.number, damaged.event))
 
     # ── letters ──
 
