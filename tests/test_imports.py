@@ -75,6 +75,12 @@ def test_importing_the_codecs_brings_in_no_optional_library() -> None:
     assert modules_after("tocsin.codecs") & OPTIONAL == set()
 
 
+def test_importing_the_plugin_for_opentelemetry_brings_in_its_api_alone() -> None:
+    modules = modules_after("tocsin.opentelemetry")
+    assert {name for name in modules if name.startswith("opentelemetry.sdk")} == set()
+    assert modules & OPTIONAL == {"opentelemetry"}
+
+
 def test_importing_the_supervisors_does_not_import_the_runtime() -> None:
     assert {name for name in modules_after("tocsin_supervisors") if name.split(".")[0] == "tocsin"} == set()
 

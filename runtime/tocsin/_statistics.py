@@ -45,8 +45,8 @@ class SubscriptionStatistics:
     last_error: str | None
     """Type and message of the failure last seen, escaped and cut."""
     p50: float | None = None
-    """Seconds that half of the attempts of the last 30 to 60 seconds did not exceed, at most an eighth beside the truth
-    where they are many; None if there were none, or their times are not measured (`measure_times`)."""
+    """Seconds that half of the attempts of the last 30 to 60 seconds did not exceed, at most a quarter beside the
+    truth; None if there were none, or their times are not measured (`measure_times`)."""
     p99: float | None = None
     """The same for 99 of 100."""
     measured: int = 0

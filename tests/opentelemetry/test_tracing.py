@@ -10,7 +10,6 @@ from contextvars import copy_context
 from typing import Any, cast
 
 import anyio
-import anyio.to_thread
 import pytest
 from opentelemetry import baggage, context, trace
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
@@ -540,15 +539,19 @@ async def test_topics_that_are_chosen_for_each_event_are_in_the_attributes_and_n
     assert destinations == ["orders.17.placed", "orders.18.placed"]
 
 
+def one_of_a_kind(number: int, kinds: weakref.WeakSet[type]) -> object:
+    """Give an event of a class of its own."""
+    kind = type(f"Kind{number}", (), {})
+    kinds.add(kind)
+    return kind()
+
+
 async def test_classes_that_are_made_on_the_fly_do_not_fill_the_memory(make_bus: MakeBus) -> None:
     bus = make_bus(plugins=[Spans(ALWAYS_OFF).plugin()])
     kinds: weakref.WeakSet[type] = weakref.WeakSet()
     async with bus.running():
         for number in range(6000):
-            kind = type(f"Kind{number}", (), {})
-            kinds.add(kind)
-            await bus.publish(kind())
-        del kind
+            await bus.publish(one_of_a_kind(number, kinds))
         gc.collect()
         assert len(kinds) < 5000  # the router remembers the routes of up to 4,096
 

@@ -296,7 +296,9 @@ async def test_a_publication_knows_its_topic_and_leaves_the_headers_of_the_publi
 
 
 async def test_a_plugin_that_adds_no_header_changes_nothing(make_bus: MakeBus) -> None:
-    bus = make_bus(plugins=[Given(publishing=lambda publication: None)])
+    def look(publication: Publication) -> None: ...
+
+    bus = make_bus(plugins=[Given(publishing=look)])
     headers: list[Any] = []
 
     @bus.subscriber(Note)
@@ -377,7 +379,7 @@ async def test_a_plugin_that_raises_is_told_of_in_the_log_and_harms_nobody(
 
 async def test_without_plugins_that_want_each_event_events_go_the_fast_way(make_bus: MakeBus) -> None:
     quick = make_bus(plugins=[Given(around_attempts=noting([], "a"), around_plain=noting([], "a"))])
-    slow = make_bus(plugins=[Given(settled=lambda delivery, outcome: None)])
+    slow = make_bus(plugins=[Given(settled=print)])
     for bus in (quick, slow):
         bus.subscribe(ignore, Note)
         async with bus.running():

@@ -15,9 +15,12 @@ from tocsin import (
     Envelope,
     EventBus,
     Group,
+    Hooks,
     Ledger,
     Outcome,
+    Plugin,
     Priority,
+    Publication,
     Receipt,
     Reject,
     ReplayReport,
@@ -29,6 +32,7 @@ from tocsin import (
     Subscription,
     SubscriptionStatistics,
     handles,
+    log_fields,
 )
 
 
@@ -101,3 +105,28 @@ async def looking() -> None:
 
 def an_outcome_belongs_to_the_closed_set(outcome: Outcome) -> str:
     return type(outcome).__name__
+
+
+class Noting:
+    """A plug-in needs no base class."""
+
+    def hooks(self, bus: EventBus) -> Hooks:
+        return Hooks(
+            publishing=self.publishing, settled=self.settled, around_attempts=lambda _subscription, invoke: invoke
+        )
+
+    def publishing(self, publication: Publication) -> None:
+        assert_type(publication.headers, dict[str, object])
+        assert_type(publication.topic, str | None)
+
+    def settled(self, delivery: Delivery[Any], outcome: Outcome) -> None:
+        assert_type(delivery.attempt, int)
+
+
+plugin: Plugin = Noting()
+measured = EventBus("measured", plugins=[plugin], measure_times=True)
+
+
+def times(statistics: SubscriptionStatistics) -> None:
+    assert_type(statistics.p99, float | None)
+    assert_type(log_fields(), dict[str, object])

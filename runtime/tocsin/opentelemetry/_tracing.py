@@ -189,8 +189,9 @@ class Tracing:
 
     def _of_delivery(self, delivery: Delivery[Any]) -> names.Attributes:
         envelope = delivery.envelope
+        event: object = envelope.event
         return {
-            names.DESTINATION: envelope.topic or self._about(type(envelope.event))[0],
+            names.DESTINATION: envelope.topic or self._about(type(event))[0],
             names.MESSAGE_ID: envelope.id,
             names.CONVERSATION_ID: envelope.correlation_id,
             names.ATTEMPT: delivery.attempt,
