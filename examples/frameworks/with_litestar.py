@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import frozen
 from litestar import Litestar, Request, Response, asgi, get, post
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from litestar.types import Receive, Scope, Send
 
 from tocsin import EventBus, handles
@@ -56,14 +56,14 @@ def bus_of(request: Request[Any, Any, Any]) -> EventBus:
 
 
 @post("/orders", status_code=202)
-async def place(data: dict[str, str], bus: EventBus) -> dict[str, str]:
+async def place(data: dict[str, str], bus: NamedDependency[EventBus]) -> dict[str, str]:
     """Publish one order. Answered, it is in the mailbox of each subscriber."""
     await bus.publish(OrderPlaced(data["order_id"]))
     return {"accepted": data["order_id"]}
 
 
 @get("/orders")
-async def count(bus: EventBus) -> dict[str, int]:
+async def count(bus: NamedDependency[EventBus]) -> dict[str, int]:
     """Ask how many there were."""
     return {"orders": await bus.ask(HowMany())}
 

@@ -120,7 +120,7 @@ def serve() -> Iterator[Callable[[str, str], Server]]:
     def start(target: str, host: str) -> Server:
         paths = os.pathsep.join([str(ROOT / "runtime"), str(ROOT / "supervisors"), str(ROOT)])
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "tests.examples.hosting", host, target],
+            [sys.executable, "-W", "error", "-P", "-m", "tests.examples.hosting", host, target],
             env={**os.environ, "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1"},
             cwd=ROOT,
             stdout=subprocess.PIPE,

@@ -59,6 +59,7 @@ def test_where_the_lifespan_was_not_run_every_answer_is_503(webhooks: Any, backe
     client = TestClient(webhooks.app, backend=backend)
     answer = client.post("/webhooks", json={}, headers=PING)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
+    assert "the lifespan of the application has not run" in answer.json()["error"]
     assert client.get("/health/livez").status_code == 503
 
 
@@ -103,6 +104,7 @@ def test_under_a_test_client_a_bus_that_gives_up_ends_the_test_by_its_error_and_
         client.get("/")
 
 
+@pytest.mark.slow  # the import alone takes seconds on a busy machine
 async def test_while_serving_of_quart_trio_runs_the_bus(anyio_backend_name: str) -> None:
     if anyio_backend_name == "asyncio":
         return  # its nurseries are trio's

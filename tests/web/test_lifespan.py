@@ -15,6 +15,7 @@ import pytest
 
 from tests.web.lives import MakeBus, mortal_bus, takes_nothing, until_dead
 from tocsin import BusNotRunning, ChildStartError, EventBus, RestartIntensityExceeded, handles
+from tocsin.testing import Simulation, cancelled_at_every_step
 from tocsin.web import get_bus, lifespan
 
 ON_FATAL = ["terminate", "continue", print]
@@ -70,6 +71,7 @@ async def test_it_gives_the_bus_to_requests_and_to_the_application(make_bus: Mak
     async with lifespan(bus)(app) as state:
         assert state == {"bus": bus}
         assert app.state.bus is bus
+    assert not hasattr(app.state, "bus")
 
 
 async def test_what_was_accepted_is_handled_before_the_block_is_over(make_bus: MakeBus) -> None:
@@ -140,6 +142,27 @@ async def test_cancelled_in_its_drain_it_stops_at_once(make_bus: MakeBus) -> Non
             await bus.publish_many(range(20))
     assert scope.cancelled_caught
     assert phase(bus) == "stopped"
+
+
+@pytest.mark.slow
+@cancelled_at_every_step(targets=("run", "block", "task"))
+async def test_wherever_the_host_is_cancelled_the_bus_is_left_in_order(simulation: Simulation) -> None:
+    bus = EventBus("bank")
+
+    @bus.subscriber(int)
+    async def slowly(number: int) -> None:
+        await anyio.sleep(1)
+
+    def is_left() -> None:
+        assert phase(bus) in ("new", "stopped")
+
+    simulation.watch(bus)
+    simulation.at_end(is_left)
+    simulation.offer_task("task")
+    with simulation.cancellable("block"):
+        async with lifespan(bus)(None):
+            await bus.publish(1)
+            await simulation.settle(bus)
 
 
 async def test_an_actor_that_does_not_start_keeps_the_application_from_starting(make_bus: MakeBus) -> None:

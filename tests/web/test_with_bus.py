@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import anyio
@@ -9,7 +10,7 @@ import pytest
 
 from tests.web.lives import AsgiHost, MakeBus, mortal_bus, until_dead
 from tocsin import ChildStartError, EventBus, RestartIntensityExceeded, handles
-from tocsin.web import AsgiApp, with_bus
+from tocsin.web import AsgiApp, lifespan, with_bus
 
 
 def phase(bus: EventBus) -> str:
@@ -265,3 +266,32 @@ async def test_a_web_socket_below_the_path_of_health_is_that_of_the_application(
 def test_a_path_of_health_that_would_hide_the_application_is_refused(make_bus: MakeBus, path: str) -> None:
     with pytest.raises(ValueError, match=r"health_at=.*: must be a path that begins with a slash"):
         with_bus(without_lifespan, make_bus(), health_at=path)
+
+
+# ── a framework that is in a hurry ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.slow  # the import alone takes seconds on a busy machine
+@pytest.mark.parametrize(("is_inside", "is_drained"), [(True, False), (False, True)])
+async def test_around_quart_the_drain_has_its_time_which_while_serving_cuts_short(
+    make_bus: MakeBus, anyio_backend_name: str, is_inside: bool, is_drained: bool
+) -> None:
+    if anyio_backend_name == "asyncio":
+        return  # Quart-Trio's nurseries are trio's
+    app: Any = pytest.importorskip("quart_trio").QuartTrio(__name__)
+    bus, handled = make_bus(), list[int]()
+
+    @bus.subscriber(int)
+    async def slowly(number: int) -> None:
+        await anyio.sleep(1)
+        handled.append(number)
+
+    async def bus_lives() -> AsyncGenerator[None]:
+        async with lifespan(bus)(app):
+            yield
+
+    if is_inside:
+        app.while_serving(bus_lives)
+    async with AsgiHost(app if is_inside else with_bus(app, bus)).serving():
+        await bus.publish_many(range(20))
+    assert (handled == list(range(20))) == is_drained

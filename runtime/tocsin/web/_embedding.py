@@ -81,7 +81,7 @@ class Embedding:
             if not self._is_up:
                 raise
             if isinstance(error, anyio.get_cancelled_exc_class()):
-                if anyio.current_effective_deadline() == -math.inf:
+                if _is_cancelled():
                     raise  # the host's task was cancelled, and this one with it
                 error = RuntimeError(f"the task that carries bus {self._bus.name!r} was cancelled by a stranger")
             self._error = error
@@ -89,7 +89,8 @@ class Embedding:
             self._react(self._error)
 
     def _react(self, error: BaseException) -> None:
-        what = reaction(self._on_fatal, is_ending=self._is_ending, may_signal=_may_signal())
+        is_ending = self._is_ending or _is_cancelled()
+        what = reaction(self._on_fatal, is_ending=is_ending, may_signal=_may_signal())
         self._tell(announcement(error, what))
         match what:
             case Terminate():
@@ -107,6 +108,11 @@ class Embedding:
     def _tell(self, text: str, *, with_traceback: bool = False) -> None:
         with suppress(Exception):  # a handler of the user's log may raise, and what follows must follow
             logger.critical("%s", text, extra={"bus": self._bus.name}, exc_info=with_traceback)
+
+
+def _is_cancelled() -> bool:
+    """True when a scope around this task was cancelled: then the host ends, as only its scopes are around it."""
+    return anyio.current_effective_deadline() == -math.inf
 
 
 def _may_signal() -> bool:

@@ -38,7 +38,7 @@ def lifespan(
     """Give a lifespan that runs *bus*: `FastAPI(lifespan=lifespan(bus))`, `Litestar(lifespan=[lifespan(bus)])`.
 
     Inside of a lifespan of your own it is a context manager: `async with lifespan(bus)(app) as state`. It yields
-    `{"bus": bus}`, the state of each request (`get_bus`), and sets `app.state.bus` where there is an `app.state`.
+    `{"bus": bus}`, the state of each request (`get_bus`), and if there is an `app.state`, that has it, too.
 
     The application starts when every actor has, or not at all, by ChildStartError or StoreError. At its end no new
     events are taken, and what was accepted is handled within *drain_timeout* seconds (30: what Kubernetes grants);
@@ -65,9 +65,14 @@ def lifespan(
         embedding = Embedding(bus, on_fatal=on_fatal, drain_timeout=drain_timeout, shutdown_deadline=shutdown_deadline)
         async with embedding.running():
             state: Any = getattr(app, "state", None)
-            if state is not None:
-                state.bus = bus  # Litestar has no state of a lifespan, only one of the application
-            yield {"bus": bus}
+            if state is None:
+                yield {"bus": bus}
+                return
+            state.bus = bus  # Litestar has no state of a lifespan, only one of the application
+            try:
+                yield {"bus": bus}
+            finally:
+                del state.bus  # what comes later is not told of a bus that was
 
     return of_application
 
