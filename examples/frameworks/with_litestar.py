@@ -11,6 +11,7 @@ from typing import Any
 from attrs import frozen
 from litestar import Litestar, Request, Response, asgi, get, post
 from litestar.di import NamedDependency, Provide
+from litestar.params import JSONBody
 from litestar.types import Receive, Scope, Send
 
 from tocsin import EventBus, handles
@@ -56,7 +57,7 @@ def bus_of(request: Request[Any, Any, Any]) -> EventBus:
 
 
 @post("/orders", status_code=202)
-async def place(data: dict[str, str], bus: NamedDependency[EventBus]) -> dict[str, str]:
+async def place(data: JSONBody[dict[str, str]], bus: NamedDependency[EventBus]) -> dict[str, str]:
     """Publish one order. Answered, it is in the mailbox of each subscriber."""
     await bus.publish(OrderPlaced(data["order_id"]))
     return {"accepted": data["order_id"]}

@@ -6,10 +6,10 @@
 `bus.running()` cancels its body when the tree gives up. Around the host's task that would be its lifespan, in the
 middle of requests: so it is carried by a task that keeps the error, and the host's task is left alone until it ends.
 
-`_is_ending` is set by the host's task when the body was left, `_error` by the carrying one when the bus has ended by
-itself. A cancellation of the host's task reaches the carrying one through the group, and stops the bus in order without
-a drain, as in `running()`. There is nothing between two lines here that it could leave behind: the bus is either not
-entered, or left.
+`_is_ending` is set by the host's task when the body was left in order, `_error` by the carrying one when the bus has
+ended by itself. A cancellation of the host's task reaches the carrying one through the group, and stops the bus in
+order without a drain, as in `running()`. There is nothing between two lines here that it could leave behind: the bus
+is either not entered, or left.
 """
 
 from __future__ import annotations
@@ -62,7 +62,6 @@ class Embedding:
                 self._bus.request_stop(drain_timeout=self._drain_timeout)
             except BaseException as error:  # raised again below, outside of the group that would wrap it
                 failure = error
-                self._is_ending = True
                 tasks.cancel_scope.cancel()
         outcome, self._error = failure or self._error, None
         if outcome is not None:
