@@ -60,11 +60,15 @@ def _means(wanted: type | str | None, name: str | None) -> bool:
     return name == wanted or name.endswith(f".{wanted}")
 
 
+def _numbers(ids: Iterable[int] | None) -> frozenset[int] | None:
+    return None if ids is None else frozenset(ids)
+
+
 @attrs.frozen(kw_only=True)
 class _Filter:
     """The conditions, checked: a misspelt one must not come to mean "all letters"."""
 
-    ids: frozenset[int] | None = attrs.field(default=None, converter=attrs.converters.optional(frozenset))
+    ids: frozenset[int] | None = attrs.field(default=None, converter=_numbers)
     subscription: str | None = None
     reason: str | None = attrs.field(default=None, converter=attrs.converters.optional(DeadLetterReason))
     event_type: type | str | None = None

@@ -12,8 +12,7 @@ from cyclopts import App, Parameter
 
 from tocsin_supervisors import DeadLetterReason
 
-from ._control._asking import AskingOptions
-from ._control._asking import Asking
+from ._control._asking import Asking, AskingOptions
 from ._dlq._choice import MOST, Choice
 from ._dlq._times import moment
 from ._dlq._verbs import Where, export_letters, list_letters, purge_letters, replay_letters, show_letter
@@ -39,10 +38,9 @@ HELP_EXPORT = (
 )
 
 
-def _check_numbers(_type: object, ids: tuple[int, ...]) -> None:
-    for each in ids:
-        if not 0 < each <= MOST:
-            raise ValueError(f"ID={each}: the numbers of letters begin with 1.")
+def _check_number(_type: object, id: int) -> None:
+    if not 0 < id <= MOST:
+        raise ValueError(f"ID={id}: the numbers of letters begin with 1.")
 
 
 def _check_moment(_type: object, text: str | None) -> None:
@@ -65,7 +63,7 @@ def _check_store(_type: object, store: str | None) -> None:
         path_in(store)
 
 
-Ids = Annotated[tuple[int, ...], Parameter(name="ID", negative="", show_env_var=False, validator=_check_numbers)]
+Id = Annotated[int, Parameter(name="ID", show_env_var=False, validator=_check_number)]
 Time = Annotated[str | None, Parameter(validator=_check_moment)]
 
 
@@ -83,7 +81,7 @@ class Filters:
     error: str | None = None
     """The class of the last error: its qualified name, or the end of that, such as ValueError."""
     since: Time = None
-    """When it failed last, at the earliest: 2026-11-27T18:00 (UTC unless it says), or how long ago: 90s, 30m, 2h, 7d."""
+    """When it failed last, at the earliest: 2026-11-27T18:00, in UTC unless it says, or how long ago: 30m, 2h, 7d."""
     until: Time = None
     """When it failed last, at the latest."""
     limit: Annotated[int | None, Parameter(validator=_check_limit)] = None
@@ -124,7 +122,7 @@ def add_dlq_commands(app: App) -> None:
 def _add_reading(dlq: App) -> None:
     @dlq.command(name="list", help=HELP_LIST, help_epilogue=CODES)
     def list_(
-        *ids: Ids, filters: FiltersOptions = ALL, store: StoreOption = None, options: AskingOptions = NOTHING
+        *ids: Id, filters: FiltersOptions = ALL, store: StoreOption = None, options: AskingOptions = NOTHING
     ) -> int:
         """See the help.
 
@@ -136,8 +134,7 @@ def _add_reading(dlq: App) -> None:
         return list_letters(Where(asking=options, store=store), _chosen(ids, filters))
 
     @dlq.command(help=HELP_SHOW, help_epilogue=CODES)
-    def show(id: Annotated[int, Parameter(name="ID", show_env_var=False)], /, *, store: StoreOption = None,
-             options: AskingOptions = NOTHING) -> int:
+    def show(id: Id, /, *, store: StoreOption = None, options: AskingOptions = NOTHING) -> int:
         """See the help.
 
         Parameters
@@ -145,12 +142,11 @@ def _add_reading(dlq: App) -> None:
         store
             File of a daemon that does not run, such as bus.db.
         """
-        _check_numbers(int, (id,))
         return show_letter(Where(asking=options, store=store), id)
 
     @dlq.command(help=HELP_EXPORT, help_epilogue=CODES)
     def export(
-        *ids: Ids,
+        *ids: Id,
         file: Path | None = None,
         force: bool = False,
         filters: FiltersOptions = ALL,
@@ -174,7 +170,7 @@ def _add_reading(dlq: App) -> None:
 def _add_changing(dlq: App) -> None:
     @dlq.command(help=HELP_REPLAY, help_epilogue=CODES)
     def replay(
-        *ids: Ids,
+        *ids: Id,
         rate: Annotated[float | None, Parameter(validator=_check_rate)] = None,
         dry_run: bool = False,
         filters: FiltersOptions = ALL,
@@ -197,7 +193,7 @@ def _add_changing(dlq: App) -> None:
 
     @dlq.command(help=HELP_PURGE, help_epilogue=CODES)
     def purge(
-        *ids: Ids,
+        *ids: Id,
         all: bool = False,
         dry_run: bool = False,
         filters: FiltersOptions = ALL,

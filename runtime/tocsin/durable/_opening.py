@@ -61,7 +61,7 @@ def _configure(connection: sqlite3.Connection, synchronous: str) -> None:
 def check(connection: sqlite3.Connection, path: Path) -> int | None:
     """Give the version of the store, None of an empty file; raise StoreError unless it is whole, ours and known."""
     found = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     things = [sql for (sql,) in connection.execute("SELECT sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'")]
     if not things and not found:
         return None

@@ -66,7 +66,8 @@ class Visit:
 
     def apply(self, changes: Iterable[Change]) -> None:
         """Carry out *changes* at the end of the visit, unless that is left by an error."""
-        apply(self._connection, changes)
+        if not self._is_empty:  # of which nothing can be meant
+            apply(self._connection, changes)
 
 
 @contextmanager
@@ -84,7 +85,9 @@ def visiting(path: Path, *, changes: bool) -> Generator[Visit]:
             connection.execute("BEGIN IMMEDIATE" if changes else "BEGIN")
             version = check(connection, path)
             if version is not None and version < VERSION:
-                text = f"its version is {version}, and this tocsin works with {VERSION}: start its bus once, and stop it"
+                text = (
+                    f"its version is {version}, and this tocsin works with {VERSION}: start its bus once, and stop it"
+                )
                 raise StoreUnavailable(path, text)
             yield Visit(connection, path, is_empty=version is None)
             connection.execute("COMMIT")

@@ -35,7 +35,8 @@ def page(letter: LetterView) -> Iterator[str]:
     reading = Reading(letter.to_json(), "the dead letter")
     yield f"dead letter {letter.id}: {shown(letter.event_type)} for {shown(letter.subscription)}"
     yield from _labelled("reason", f"{letter.reason}, after {letter.attempts} attempts")
-    yield from _labelled("failed", f"first {_time(reading, 'first_failed_at')}, last {_time(reading, 'last_failed_at')}")
+    first, last = _time(reading, "first_failed_at"), _time(reading, "last_failed_at")
+    yield from _labelled("failed", f"first {first}, last {last}")
     yield from _labelled("published", _time(reading, "published_at"))
     for name, label in _FACTS:
         yield from _labelled(label, letter.facts.get(name))
@@ -56,18 +57,22 @@ def _time(reading: Reading, name: str) -> str:
 
 
 def _replays(reading: Reading) -> Iterator[str]:
-    if reading.count("replay_count"):
-        yield from _labelled("replayed", f"{reading.count('replay_count')} times, last as a replay of letter "
-                             f"{reading.count('replayed_from')}")
+    count, earlier = reading.count("replay_count"), reading.count("replayed_from")
+    if count:
+        yield from _labelled("replayed", f"{count} times, last as a replay of letter {earlier}")
 
 
 def _deaths(reading: Reading) -> Iterator[str]:
     yield "  deaths"
     for death in reading.objects("history"):
         times = f"first {_time(death, 'first')}, last {_time(death, 'last')}"
-        yield f"    {death.count('count')} x {shown(death.text('reason'))} at {shown(death.text('subscription'))}: {times}"
+        yield f"    {death.count('count')} x {_place(death)}: {times}"
     first = reading.object("first_death")
-    yield f"    the first of all: {shown(first.text('reason'))} at {shown(first.text('subscription'))}, {_time(first, 'at')}"
+    yield f"    the first of all: {_place(first)}, {_time(first, 'at')}"
+
+
+def _place(death: Reading) -> str:
+    return f"{shown(death.text('reason'))} at {shown(death.text('subscription'))}"
 
 
 def _headers(headers: Json) -> Iterator[str]:

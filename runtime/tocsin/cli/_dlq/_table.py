@@ -25,7 +25,8 @@ def table(letters: Sequence[LetterView], width: int | None) -> Iterator[str]:
     rows = [_HEAD, *map(_cells, letters)]
     widths = _fitting([max(columns_of(row[column]) for row in rows) for column in range(len(_HEAD))], width)
     for row in rows:
-        cells = [_padded(cell, size, right=at in _RIGHT) for at, (cell, size) in enumerate(zip(row, widths, strict=True))]
+        columns = enumerate(zip(row, widths, strict=True))
+        cells = [_padded(cell, size, right=at in _RIGHT) for at, (cell, size) in columns]
         yield _GAP.join(cells).rstrip()
 
 

@@ -104,7 +104,9 @@ def replay_letters(where: Where, choice: Choice, *, rate: float | None, dry_run:
         for some in office.replay(choice, rate=rate, dry_run=dry_run):
             moved += some.moved
             refused += some.refused
-        lines = [as_json(_as_document(moved, refused, dry_run))] if where.asking.json else _fates(moved, refused, dry_run)
+        lines = (
+            [as_json(_as_document(moved, refused, dry_run))] if where.asking.json else _fates(moved, refused, dry_run)
+        )
         for line in lines:
             say(line)
         return LetterCode.REFUSED if refused else LetterCode.DONE
@@ -204,7 +206,7 @@ def _listed(numbers: list[int]) -> str:
     return f": {', '.join(map(str, numbers))}" if numbers else ""
 
 
-def _as_document(moved: list[int], refused: list[Refusal], dry_run: bool) -> Json:  # noqa: FBT001
+def _as_document(moved: list[int], refused: list[Refusal], dry_run: bool) -> Json:
     return {
         "dry_run": dry_run,
         "replayed": list[Json](moved),
@@ -212,7 +214,7 @@ def _as_document(moved: list[int], refused: list[Refusal], dry_run: bool) -> Jso
     }
 
 
-def _fates(moved: list[int], refused: list[Refusal], dry_run: bool) -> list[str]:  # noqa: FBT001
+def _fates(moved: list[int], refused: list[Refusal], dry_run: bool) -> list[str]:
     would = "would be replayed" if dry_run else "replayed"
     stays = "would not be" if dry_run else "not replayed"
     lines = [f"{_letters(len(moved))} {would}{_listed(moved)}"]
