@@ -14,7 +14,7 @@ import pytest
 
 from tests.durable.stored import letter
 from tests.durable.test_opening import edit, filled
-from tocsin.durable import Bury, ForgetLetters, SQLiteStore, StoreCorrupt, StoreUnavailable
+from tocsin.durable import Bury, ForgetLetters, SQLiteStore, StoreCorrupt, StoreUnavailable, _visiting
 from tocsin.durable._visiting import visiting
 
 pytestmark = pytest.mark.real_time
@@ -105,7 +105,8 @@ def test_the_highest_numbers_are_known(path: Path) -> None:
 # ── who has the file ──
 
 
-async def test_a_file_that_a_bus_has_is_refused(path: Path) -> None:
+async def test_a_file_that_a_bus_has_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_visiting, "PATIENCE", 0.05)
     opened = await SQLiteStore(path).open()
     for changes in (False, True):
         with pytest.raises(StoreUnavailable, match="it is in use"), visiting(path, changes=changes):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,24 @@ from tocsin import EventBus
 StartDaemon = Callable[[EventBus], Path]
 
 
-@pytest.fixture(params=["asyncio", "trio"])
-def start_daemon(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StartDaemon]:
-    """Run a bus as a daemon does, on each backend, and give the path of its socket. For tests in real time."""
+@contextmanager
+def daemons(backend: str, folder: Path) -> Iterator[StartDaemon]:
+    """Give what runs a bus as a daemon does, until the end of the block, and gives the path of its socket."""
     with ExitStack() as stack:
-        portal: Any = stack.enter_context(start_blocking_portal(request.param))
+        portal: Any = stack.enter_context(start_blocking_portal(backend))
 
         def start(bus: EventBus) -> Path:
-            path = tmp_path / f"{bus.name}.sock"
+            path = folder / f"{bus.name}.sock"
             stack.enter_context(portal.wrap_async_context_manager(running(bus, path)))
             return path
 
+        yield start
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def start_daemon(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StartDaemon]:
+    """Run a bus as a daemon does, on each backend. For tests in real time."""
+    with daemons(request.param, tmp_path) as start:
         yield start
 
 
