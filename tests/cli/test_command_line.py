@@ -424,9 +424,7 @@ def test_the_control_socket_is_there_while_the_bus_runs_and_not_after_it(
     assert not path.exists()
 
 
-def test_without_a_control_socket_the_bus_runs_too(
-    write_module: WriteModule, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_without_a_control_socket_the_bus_runs_too(write_module: WriteModule, caplog: pytest.LogCaptureFixture) -> None:
     folder = write_module("written_silent", STOPS_BY_ITSELF)
     assert main(["run", "written_silent:bus", "--app-dir", str(folder), "--control", "off"]) == ExitCode.IN_ORDER
     assert "control socket" not in caplog.text

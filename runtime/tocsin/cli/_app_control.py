@@ -30,6 +30,8 @@ HELP_ACTORS = (
 VERBS = {
     "pause": "Let actors begin nothing until they are resumed. What is published to them waits in their mailboxes.",
     "resume": "Let paused actors go on.",
+    "restart": "Replace actors by fresh ones, or start those that are down. What is in their mailboxes waits for that.",
+    "stop": "Stop actors, and leave them down until they are restarted. What comes for them becomes dead letters.",
 }
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import anyio
 import pytest
 
-from tocsin import EventBus
-from tocsin.cli._control._actors import pause, resume
+from tocsin import EventBus, handles
+from tocsin.cli._control._actors import pause, restart, resume, stop
 from tocsin.cli._control._errors import CommandRefused
 
 MakeBus = Callable[..., EventBus]
@@ -82,6 +83,66 @@ async def test_names_that_mean_nobody_or_not_clearly_one_are_refused_and_nothing
             await pause(bus, {"names": list[Any](names)})
         assert paused(bus) == []
     assert raised.value.kind == kind
+
+
+async def test_an_actor_is_stopped_and_started_again_and_keeps_its_mailbox(make_bus: MakeBus) -> None:
+    bus, taken = make_bus(), list[int]()
+
+    async def handle(number: int) -> None:
+        taken.append(number)
+
+    bus.subscribe(handle, int, name="charge")
+    async with bus.running():
+        found: Any = await stop(bus, {"names": ["charge"]})
+        assert [(each["done"], each["state"]) for each in found] == [(True, "stopped")]
+        found = await restart(bus, {"names": ["charge"]})
+        assert [(each["done"], each["state"]) for each in found] == [(True, "running")]
+        await (await bus.publish(7)).settled()
+    assert taken == [7]
+
+
+async def test_an_actor_that_is_up_is_restarted_too(bus: EventBus) -> None:
+    async with bus.running():
+        await restart(bus, {"names": ["charge"]})
+        charge = bus.statistics().subscriptions["charge"]
+    assert (charge.incarnation, charge.restarts) == (2, 0)
+
+
+async def test_what_takes_longer_goes_on_by_itself(make_bus: MakeBus) -> None:
+    bus = make_bus()
+
+    async def handle(number: int) -> None:
+        await anyio.sleep(5.0)
+
+    bus.subscribe(handle, int, name="slow", grace_period=30.0)
+    async with bus.running():
+        await bus.publish(1)
+        await anyio.sleep(1.0)
+        found: Any = await stop(bus, {"names": ["slow"], "wait": 2})
+        assert [(each["done"], each["error"]) for each in found] == [(False, "it takes longer, and goes on by itself")]
+        await anyio.sleep(5.0)
+        assert bus.statistics().subscriptions["slow"].state == "stopped"
+
+
+async def test_an_actor_that_does_not_start_again_is_told(make_bus: MakeBus) -> None:
+    bus = make_bus()
+    is_broken: list[bool] = []
+
+    @bus.actor(name="db")
+    class Database:
+        async def started(self) -> None:
+            if is_broken:
+                raise ConnectionError("postgres://shop:hunter2@db is down")
+
+        @handles(int)
+        async def take(self, number: int) -> None: ...
+
+    async with bus.running():
+        is_broken.append(True)
+        found: Any = await restart(bus, {"names": ["db"]})
+    assert not found[0]["done"]
+    assert "is down" in found[0]["error"]
+    assert "hunter2" not in found[0]["error"]
 
 
 async def test_what_cannot_be_done_is_told_for_each(bus: EventBus) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
@@ -192,7 +192,7 @@ async def _handle(number: int) -> None: ...
 
 
 @contextmanager
-def listening(bus: EventBus, path: Path) -> Iterator[Path]:
+def listening(bus: EventBus, path: Path) -> Generator[Path]:
     """Serve the control socket of a bus that does not run."""
     with listen_at(path) as socket, start_blocking_portal() as portal:
         server = portal.start_task_soon(ControlServer(bus, COMMANDS, socket).serve)

@@ -136,6 +136,8 @@ def test_commands_do_what_they_say(start: Start, path: Path, backend: str) -> No
     assert tocsin("actors", "resume", "w*", *where).stdout == "work: resumed\n"
     top = json.loads(tocsin("top", "--once", "--json", *where).stdout)
     assert top["status"]["subscriptions"]["work"]["handled"] == 1
+    assert tocsin("actors", "stop", "work", *where).stdout == "work: stopped\n"
+    assert tocsin("actors", "restart", "work", *where).stdout == "work: restarted\n"
     child.process.send_signal(signal.SIGTERM)
     assert child.ends() == 0
     assert tocsin("status", *where).returncode == 69

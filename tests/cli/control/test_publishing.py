@@ -33,14 +33,14 @@ class Outer:
         id: str
 
 
-def recording(bus: EventBus, *kinds: type | str, **settings: Any) -> list[Any]:
+def recording(bus: EventBus, *kinds: type | str) -> list[Any]:
     """Subscribe to *kinds*, and give the list of the envelopes that come."""
     taken: list[Any] = []
 
     async def record(event: object, delivery: Delivery[Any]) -> None:
         taken.append(delivery.envelope)
 
-    bus.subscribe(record, *kinds, **{"name": "record", **settings})
+    bus.subscribe(record, *kinds, name="record")
     return taken
 
 

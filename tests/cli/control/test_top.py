@@ -129,9 +129,7 @@ def test_it_goes_on_while_the_daemon_is_away(terminal: Terminal, tmp_path: Path,
     assert "no daemon listens at" in terminal.seen
 
 
-def test_without_keys_it_ends_by_a_signal(
-    start_daemon: StartDaemon, terminal: Terminal
-) -> None:
+def test_without_keys_it_ends_by_a_signal(start_daemon: StartDaemon, terminal: Terminal) -> None:
     path = start_daemon(shop())
     with open(os.devnull) as nothing:
         terminal.then("q: quit", lambda: os.kill(os.getpid(), signal.SIGINT))

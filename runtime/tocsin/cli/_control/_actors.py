@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from fnmatch import fnmatchcase
+from typing import TypeAlias
+
+import anyio
 
 from tocsin import EventBus, Subscription, TocsinError
 from tocsin.cli._showing import shown
@@ -12,6 +15,9 @@ from tocsin_supervisors import SupervisionError
 from ._errors import CommandRefused, unknown
 from ._params import Params, bad_params
 from ._protocol import Json
+
+WAIT = 60.0  # seconds, for all of them together; a grace period is 30 by default
+Act: TypeAlias = Callable[[Subscription], Awaitable[None]]
 
 
 async def pause(bus: EventBus, params: Mapping[str, Json]) -> Json:
@@ -32,24 +38,44 @@ async def resume(bus: EventBus, params: Mapping[str, Json]) -> Json:
     return await _each(bus, params, act)
 
 
-async def _each(bus: EventBus, params: Mapping[str, Json], act: Callable[[Subscription], Awaitable[None]]) -> Json:
-    """Do *act* to each that `names` mean, and say for each whether that was done, or else why not."""
+async def restart(bus: EventBus, params: Mapping[str, Json]) -> Json:
+    """Replace the actors by fresh incarnations, or start those that are down."""
+    return await _each(bus, params, Subscription.restart)
+
+
+async def stop(bus: EventBus, params: Mapping[str, Json]) -> Json:
+    """Stop the actors, and leave them down until they are restarted."""
+    return await _each(bus, params, Subscription.stop)
+
+
+async def _each(bus: EventBus, params: Mapping[str, Json], act: Act) -> Json:
+    """Do *act* to each that `names` mean, and say for each whether that was done, or else why not.
+
+    `wait` is how many seconds that may take; what is not done then goes on by itself.
+    """
     asked = Params(params)
-    names = asked.texts("names")
+    names, wait = asked.texts("names"), asked.optional_number("wait")
     asked.end()
     chosen = named(names, bus.subscriptions)
-    return [await _one(bus, each, act) for each in chosen]
+    deadline = anyio.current_time() + (WAIT if wait is None else wait)
+    return [await _one(bus, each, act, deadline) for each in chosen]
 
 
-async def _one(bus: EventBus, subscription: Subscription, act: Callable[[Subscription], Awaitable[None]]) -> Json:
-    error: str | None = None
-    try:
-        await act(subscription)
-    except (TocsinError, SupervisionError) as failure:
-        error = shown(failure)
+async def _one(bus: EventBus, subscription: Subscription, act: Act, deadline: float) -> Json:
+    error: str | None = "it takes longer, and goes on by itself"
+    with anyio.CancelScope(deadline=deadline):
+        error = await _error_of(act, subscription)
     now = bus.statistics().subscriptions.get(subscription.name)
     state = "unknown" if now is None else now.state
     return {"name": subscription.name, "done": error is None, "state": state, "error": error}
+
+
+async def _error_of(act: Act, subscription: Subscription) -> str | None:
+    try:
+        await act(subscription)
+    except (TocsinError, SupervisionError) as error:
+        return shown(error)
+    return None
 
 
 def named(names: tuple[str, ...], known: Mapping[str, Subscription]) -> list[Subscription]:

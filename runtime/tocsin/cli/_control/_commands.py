@@ -14,7 +14,7 @@ import anyio
 from tocsin import EventBus
 from tocsin.cli._dlq._commands import list_letters, purge_letters, replay_letters, show_letter
 
-from ._actors import pause, resume
+from ._actors import pause, restart, resume, stop
 from ._connection import Command
 from ._params import Params
 from ._protocol import Json
@@ -30,7 +30,9 @@ async def status(bus: EventBus, params: Mapping[str, Json]) -> Json:
 
 COMMANDS: dict[str, Command] = {
     "actors.pause": pause,
+    "actors.restart": restart,
     "actors.resume": resume,
+    "actors.stop": stop,
     "dlq.list": list_letters,
     "dlq.purge": purge_letters,
     "dlq.replay": replay_letters,

@@ -16,7 +16,7 @@ from ._status_text import status_lines
 from ._view import view_of
 
 STOPPING = 90.0  # seconds: an actor may take its grace period, 30 by default, and then be started again
-MARGIN = 2.0  # seconds: a publish that waits for room ends before its time limit, and can say who has taken the event
+MARGIN = 0.5  # seconds: what waits ends before its time limit, and can say how far it has come
 PARTICIPLES = {"pause": "paused", "resume": "resumed", "restart": "restarted", "stop": "stopped"}
 
 
@@ -32,12 +32,17 @@ def _status(document: Json) -> str:
 def act_on_actors(options: Asking, verb: str, names: Sequence[str]) -> int:
     """`tocsin actors pause` and so on: see their help."""
     timeout = STOPPING if verb in ("restart", "stop") else TIMEOUT
-    params: dict[str, Json] = {"names": list(names)}
+    params: dict[str, Json] = {"names": list(names), "wait": _wait(options, timeout)}
 
     def text_of(result: Json) -> str:
         return "\n".join(_what_was_done(each, PARTICIPLES[verb]) for each in _acted_on(result))
 
     return answer(options, f"actors.{verb}", params, text_of, _whether_all_was_done, timeout=timeout)
+
+
+def _wait(options: Asking, timeout: float) -> float:
+    seconds = timeout if options.timeout is None else options.timeout
+    return max(seconds / 2, seconds - MARGIN)
 
 
 def _acted_on(result: Json) -> list[Reading]:
@@ -62,8 +67,7 @@ def publish_event(options: Asking, kind: str, data: str, more: Mapping[str, Json
     except ValueError as error:
         print(f"tocsin: {shown(data, 60)} is no JSON: {shown(error)}", file=sys.stderr)
         return AnswerCode.USAGE
-    wait = TIMEOUT if options.timeout is None else options.timeout
-    params: dict[str, Json] = {"type": kind, "data": value, "wait": max(0.0, wait - MARGIN), **more}
+    params: dict[str, Json] = {"type": kind, "data": value, "wait": _wait(options, TIMEOUT), **more}
     return answer(options, "publish", params, _who_took_it, _whether_all_took_it)
 
 
