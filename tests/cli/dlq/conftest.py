@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ StartDaemon = Callable[[EventBus], Path]
 
 
 @contextmanager
-def daemons(backend: str, folder: Path) -> Iterator[StartDaemon]:
+def daemons(backend: str, folder: Path) -> Generator[StartDaemon]:
     """Give what runs a bus as a daemon does, until the end of the block, and gives the path of its socket."""
     with ExitStack() as stack:
         portal: Any = stack.enter_context(start_blocking_portal(backend))

@@ -176,11 +176,15 @@ def test_nothing_found_is_an_error_for_show(where: list[str], capsys: Capture) -
     assert err.startswith("tocsin: there is no dead letter 9 in ")
 
 
+def wide(_descriptor: int) -> os.terminal_size:
+    return os.terminal_size((78, 24))
+
+
 def test_in_a_terminal_the_list_is_as_wide_as_it_is(file: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     master, slave = pty.openpty()
     with os.fdopen(slave, "w") as terminal:
         monkeypatch.setattr(sys, "stdout", terminal)
-        monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((78, 24)))
+        monkeypatch.setattr(os, "get_terminal_size", wide)
         assert dlq("list", *file) == LetterCode.DONE
         terminal.flush()
         seen = b""
@@ -239,7 +243,7 @@ def test_a_dry_run_of_all_needs_no_consent(where: list[str], capsys: Capture) ->
     ("said", "code", "out"),
     [("y\n", LetterCode.DONE, "3 dead letters purged: 1, 2, 3\n"), ("\n", LetterCode.REFUSED, "nothing was purged\n")],
 )
-def test_at_a_terminal_it_asks_whether_all_are_meant(  # noqa: PLR0913
+def test_at_a_terminal_it_asks_whether_all_are_meant(
     said: str, code: LetterCode, out: str, file: list[str], capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stdin = io.StringIO(said)

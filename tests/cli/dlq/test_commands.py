@@ -257,7 +257,7 @@ async def test_one_that_was_purged_meanwhile_is_told() -> None:
 
         group.start_soon(purge)
         answer = await ask(bus, "replay", rate=1.0)
-    assert answer["refused"] == [{"id": 2, "why": "it was purged, evicted, or taken by another replay"}]
+        assert answer["refused"] == [{"id": 2, "why": "it was purged, evicted, or taken by another replay"}]
 
 
 async def test_a_bus_that_does_not_run_replays_nothing(bus: EventBus) -> None:
@@ -268,7 +268,7 @@ async def test_a_bus_that_does_not_run_replays_nothing(bus: EventBus) -> None:
 
 @pytest.mark.parametrize("rate", [0, -1])
 async def test_a_rate_that_makes_no_sense_is_refused(bus: EventBus, rate: int) -> None:
-    with pytest.raises(CommandRefused, match="rate=.* must be letters per second"):
+    with pytest.raises(CommandRefused, match=r"rate=.* must be letters per second"):
         await ask(bus, "replay", rate=rate)
 
 

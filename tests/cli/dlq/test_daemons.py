@@ -144,9 +144,7 @@ def test_while_a_purge_has_the_file_the_daemon_does_not_start_and_then_it_does(
 
 
 @BACKENDS
-def test_a_purge_that_is_killed_before_its_commit_has_purged_nothing(
-    start: Start, folder: Path, backend: str
-) -> None:
+def test_a_purge_that_is_killed_before_its_commit_has_purged_nothing(start: Start, folder: Path, backend: str) -> None:
     child = start(backend, FAIL="1")
     child.reads_until("runs")
     publish(folder, 1)

@@ -67,7 +67,7 @@ class OnLine:
             if page.count("count"):
                 progress = self.clock()
             elif waits is not None and self.clock() - progress >= PATIENCE:
-                yield Replayed((), (Refusal(int(waits), _no_room(PATIENCE)),))
+                yield Replayed((), (Refusal(int(waits), no_room(PATIENCE)),))
                 return
             if done.moved and rate is not None and not dry_run and page.optional_number("next") is not None:
                 self.sleep(1.0 / rate)
@@ -99,5 +99,5 @@ def _numbers(page: Reading, name: str) -> tuple[int, ...]:
     return numbers
 
 
-def _no_room(seconds: float) -> str:
+def no_room(seconds: float) -> str:
     return f"its mailbox has had no room for it for {seconds:g} s; those after it were left alone, too"
