@@ -19,6 +19,7 @@ from tocsin.cli._dlq._offline import OffLine
 from tocsin.durable import Bury, StoredLetter
 from tocsin.durable._applying import apply
 from tocsin.durable._documents import document_of
+from tocsin.durable._starts import Starts, notes_of
 from tocsin_supervisors import DeadLetterReason
 
 pytestmark = pytest.mark.real_time
@@ -185,6 +186,15 @@ def test_what_is_replayed_is_handled_by_the_next_run(store: Path, backend: str) 
     assert ids(store) == [2]
     assert run_again(store, backend=backend) == [1, 3]
     assert run_again(store, backend=backend) == []
+
+
+def test_notes_of_deliveries_that_were_lost_with_the_power_do_not_speak_of_what_is_replayed(store: Path) -> None:
+    notes = Starts(notes_of(store))
+    for delivery in (4, 5, 6):  # the store has none with such a number, as it has lost them
+        notes.over(notes.begin(delivery, 1), delivery, 1, handled=True)
+    notes.close()
+    replay(store)
+    assert run_again(store) == [1, 2, 3]
 
 
 def test_what_fails_again_has_the_history_of_the_letter_and_its_envelope(store: Path) -> None:
