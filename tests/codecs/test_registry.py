@@ -71,6 +71,12 @@ def test_a_class_that_holds_itself_can_be_registered_by_a_decorator() -> None:
     registry.check(events.Tree(events.Tree()))
 
 
+def test_every_name_is_told_with_the_newest_version_of_its_type() -> None:
+    registry = CodecRegistry()
+    registry.register(Order, name="shop.order", version=2, upgrade={1: lambda value: value}, former_names=["order"])
+    assert registry.versions() == {"tocsin.Event": 1, "shop.order": 2, "order": 2}
+
+
 def test_a_known_class_is_decoded_before_any_event_of_it_was_encoded() -> None:
     registry = CodecRegistry()
     registry.know([Order, Point, Order])
