@@ -11,10 +11,13 @@ from tocsin import SubscriptionStatistics, TreeNode
 from tocsin.cli._control._protocol import Json
 from tocsin.cli._control._status import status_document
 
+_NOT_MEASURED = [field.name for field in attrs.fields(SubscriptionStatistics) if field.name in ("p50", "p99")]
+
 
 def actor(name: str = "charge", **values: Any) -> SubscriptionStatistics:
     """Give an actor of the group that is up, and has done nothing."""
-    return snapshots.actor(name, **({"group": "billing", "last_error": None} | values))
+    unknown = {"group": "billing", "last_error": None} | dict.fromkeys(_NOT_MEASURED)
+    return snapshots.actor(name, **(unknown | values))
 
 
 def node(name: str, kind: Any = "actor", *children: TreeNode, **values: Any) -> TreeNode:
