@@ -66,7 +66,7 @@ class Visit:
 
     def apply(self, changes: Iterable[Change]) -> None:
         """Carry out *changes* at the end of the visit, unless that is left by an error."""
-        if not self._is_empty:  # of which nothing can be meant
+        if not self._is_empty:  # or there is nothing that could be meant
             apply(self._connection, changes)
 
 
@@ -90,6 +90,7 @@ def visiting(path: Path, *, changes: bool) -> Generator[Visit]:
                 )
                 raise StoreUnavailable(path, text)
             yield Visit(connection, path, is_empty=version is None)
-            connection.execute("COMMIT")
+            # A commit would make a database of an empty file.
+            connection.execute("ROLLBACK" if version is None else "COMMIT")
     except sqlite3.Error as error:
         raise as_store_error(path, error) from error

@@ -15,7 +15,7 @@ import json
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeAlias, final
+from typing import Any, TypeAlias, assert_never, final
 
 import attrs
 
@@ -141,6 +141,8 @@ def _view(found: _Found, *, full: bool) -> LetterView:
             return LetterView.of(letter, full=full)
         case _Broken(row=row):
             return LetterView.of_damaged(row)
+        case _:
+            assert_never(found)
 
 
 def _moves(found: list[_Found], last_event: int, last_delivery: int) -> list[Accept | Refusal]:
@@ -168,3 +170,5 @@ def _refusal(found: _Found) -> str | None:
             return "its event was damaged in the file: there is nothing left to handle"
         case _Kept():
             return None
+        case _:
+            assert_never(found)

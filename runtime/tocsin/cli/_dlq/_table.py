@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
 from tocsin.cli._showing import shown
 
@@ -65,13 +66,8 @@ def cut(text: str, size: int) -> str:
     """Give *text*, or as much of it as fits *size* columns with an ellipsis."""
     if columns_of(text) <= size:
         return text
-    taken, room = "", size - 1
-    for character in text:
-        room -= columns_of(character)
-        if room < 0:
-            break
-        taken += character
-    return f"{taken}…"
+    fitting = sum(columns < size for columns in accumulate(map(_columns_of, text)))  # one is for the ellipsis
+    return f"{text[:fitting]}…"
 
 
 def columns_of(text: str) -> int:
