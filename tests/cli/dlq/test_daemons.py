@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from attrs import define
 
-from tests.cli.test_processes import PATIENCE, Child, environment
+from tests.cli.test_processes import PATIENCE, environment
 from tocsin.durable._visiting import visiting
 
 WriteModule = Callable[[str, str], Path]
-Start = Callable[..., Child]
+Start = Callable[..., "Daemon"]
 BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 pytestmark = [pytest.mark.real_time, pytest.mark.slow]
 
@@ -45,24 +46,45 @@ def folder(write_module: WriteModule) -> Path:
     return write_module("written_shop", SHOP)
 
 
+@define
+class Daemon:
+    """A process that runs the shop on its file, and what it writes."""
+
+    process: subprocess.Popen[bytes]
+    folder: Path
+    log: Path
+
+    def is_up(self) -> None:
+        """Wait until its actors run."""
+        deadline = time.monotonic() + PATIENCE
+        while '"running"' not in tocsin("status", "--json", "--socket", str(self.folder / "c")).stdout:
+            assert time.monotonic() < deadline, self.log.read_text()
+
+    def ends(self, number: signal.Signals | None = None) -> int:
+        """Send it a signal, wait for its end, and give its return code."""
+        if number is not None:
+            self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
+
+
 @pytest.fixture
 def start(folder: Path) -> Iterator[Start]:
     """Start `tocsin run` for the shop, on its file, with its control socket."""
-    started: list[Child] = []
+    started: list[Daemon] = []
 
-    def start(backend: str, *options: str, **more: str) -> Child:
+    def start(backend: str, **more: str) -> Daemon:
         command = [sys.executable, "-P", "-m", "tocsin", "run", "written_shop:bus", "--app-dir", str(folder)]
-        options = ("--backend", backend, "--control", str(folder / "c"), "--store", str(folder / "bus.db"), *options)
-        child = subprocess.Popen(
-            [*command, *options], stderr=subprocess.PIPE, text=True, bufsize=1, env=environment(**more)
-        )
-        started.append(Child(child))
+        options = ["--backend", backend, "--control", str(folder / "c"), "--store", str(folder / "bus.db")]
+        log = folder / f"log-{len(started)}"
+        with log.open("wb") as file:
+            process = subprocess.Popen([*command, *options], stderr=file, env=environment(**more))
+        started.append(Daemon(process, folder, log))
         return started[-1]
 
     yield start
-    for child in started:
-        with child.process:
-            child.process.kill()
+    for daemon in started:
+        with daemon.process:
+            daemon.process.kill()
 
 
 def tocsin(*tokens: str) -> subprocess.CompletedProcess[str]:
@@ -84,11 +106,6 @@ def fails(folder: Path, *numbers: int) -> None:
         assert time.monotonic() < deadline
 
 
-def kill(child: Child) -> None:
-    child.process.send_signal(signal.SIGKILL)
-    child.ends()
-
-
 def ids(done: subprocess.CompletedProcess[str]) -> list[int]:
     assert done.returncode == 0, done.stderr
     return [json.loads(line)["id"] for line in done.stdout.splitlines()]
@@ -98,10 +115,10 @@ def ids(done: subprocess.CompletedProcess[str]) -> list[int]:
 def test_what_failed_before_a_kill_is_replayed_in_the_file_and_handled_by_the_next_run(
     start: Start, folder: Path, backend: str
 ) -> None:
-    child = start(backend, FAIL="1")
-    child.reads_until("runs")
+    daemon = start(backend, FAIL="1")
+    daemon.is_up()
     fails(folder, 1, 2)
-    kill(child)
+    assert daemon.ends(signal.SIGKILL) == -signal.SIGKILL
     store = ["--store", str(folder / "bus.db")]
     files = [folder / "bus.db", folder / "bus.db-wal"]
     before = [each.read_bytes() for each in files]
@@ -111,21 +128,18 @@ def test_what_failed_before_a_kill_is_replayed_in_the_file_and_handled_by_the_ne
     assert tocsin("dlq", "list", "--socket", str(folder / "c")).returncode == 69
     assert [each.read_bytes() for each in files] == before
     assert tocsin("dlq", "replay", *store).stdout == "2 dead letters replayed: 1, 2\n"
-    child = start(backend)
-    child.reads_until("runs")
-    child.process.send_signal(signal.SIGTERM)
-    assert child.ends() == 0
-    assert [line for line in "\n".join(child.log).splitlines() if line.startswith("shipped")] == [
-        "shipped 1",
-        "shipped 2",
-    ]
+    daemon = start(backend)
+    daemon.is_up()
+    assert daemon.ends(signal.SIGTERM) == 0
+    lines = daemon.log.read_text().splitlines()
+    assert [line for line in lines if line.startswith("shipped")] == ["shipped 1", "shipped 2"]
     assert ids(tocsin("dlq", "list", "--json", *store)) == []
 
 
 @BACKENDS
 def test_a_daemon_that_runs_is_asked_and_its_file_is_not_touched(start: Start, folder: Path, backend: str) -> None:
-    child = start(backend, FAIL="1")
-    child.reads_until("runs")
+    daemon = start(backend, FAIL="1")
+    daemon.is_up()
     fails(folder, 1, 2, 3)
     socket, store = ["--socket", str(folder / "c")], ["--store", str(folder / "bus.db")]
     for verb in (["list"], ["purge", "1"], ["replay"]):
@@ -135,8 +149,7 @@ def test_a_daemon_that_runs_is_asked_and_its_file_is_not_touched(start: Start, f
     assert ids(tocsin("dlq", "list", "--json", *socket)) == [1, 2, 3]
     assert tocsin("dlq", "purge", "1", *socket).stdout == "1 dead letter purged: 1\n"
     assert tocsin("dlq", "replay", "2", *socket).stdout == "1 dead letter replayed: 2\n"
-    child.process.send_signal(signal.SIGTERM)
-    assert child.ends() == 0
+    assert daemon.ends(signal.SIGTERM) == 0
     assert ids(tocsin("dlq", "list", "--json", *store)) == [3, 4]
 
 
@@ -144,21 +157,20 @@ def test_a_daemon_that_runs_is_asked_and_its_file_is_not_touched(start: Start, f
 def test_while_a_purge_has_the_file_the_daemon_does_not_start_and_then_it_does(
     start: Start, folder: Path, backend: str
 ) -> None:
-    child = start(backend)
-    child.reads_until("runs")
-    child.process.send_signal(signal.SIGTERM)
-    assert child.ends() == 0
+    daemon = start(backend)
+    daemon.is_up()
+    assert daemon.ends(signal.SIGTERM) == 0
     with visiting(folder / "bus.db", changes=True):
         assert start(backend).ends() == 69
-    start(backend).reads_until("runs")
+    start(backend).is_up()
 
 
 @BACKENDS
 def test_a_purge_that_is_killed_before_its_commit_has_purged_nothing(start: Start, folder: Path, backend: str) -> None:
-    child = start(backend, FAIL="1")
-    child.reads_until("runs")
+    daemon = start(backend, FAIL="1")
+    daemon.is_up()
     fails(folder, 1)
-    kill(child)
+    assert daemon.ends(signal.SIGKILL) == -signal.SIGKILL
     store = folder / "bus.db"
     code = f"""
 import os
