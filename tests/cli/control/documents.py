@@ -14,6 +14,9 @@ from tocsin.cli._control._status import status_document
 _NOT_MEASURED = [field.name for field in attrs.fields(SubscriptionStatistics) if field.name in ("p50", "p99")]
 
 
+_NOT_MEASURED = [field.name for field in attrs.fields(SubscriptionStatistics) if field.name in ("p50", "p99")]
+
+
 def actor(name: str = "charge", **values: Any) -> SubscriptionStatistics:
     """Give an actor of the group that is up, and has done nothing."""
     unknown = {"group": "billing", "last_error": None} | dict.fromkeys(_NOT_MEASURED)
