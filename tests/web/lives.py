@@ -10,7 +10,7 @@ import anyio
 from attrs import define, field
 
 from tocsin import BusClosed, EventBus, RestartIntensity
-from tocsin.web import AsgiApp
+from tocsin.web import AsgiApp, lifespan
 
 MakeBus = Callable[..., EventBus]
 
@@ -39,6 +39,20 @@ async def takes_nothing(bus: EventBus) -> bool:
     except BusClosed:
         return True
     return False
+
+
+@asynccontextmanager
+async def ending_by(
+    bus: EventBus, kind: type[BaseException], words: str = "", **options: Any
+) -> AsyncGenerator[list[BaseException]]:
+    """Have *bus* live for the time of the block, after which *kind* with *words* is to be raised; give what was."""
+    raised: list[BaseException] = []
+    try:
+        async with lifespan(bus, **options)(None):
+            yield raised
+    except kind as error:
+        raised.append(error)
+    assert [words in str(error) for error in raised] == [True]
 
 
 @define

@@ -12,6 +12,8 @@ from tests.web.lives import AsgiHost, MakeBus, mortal_bus, until_dead
 from tocsin import ChildStartError, EventBus, RestartIntensityExceeded, handles
 from tocsin.web import AsgiApp, lifespan, with_bus
 
+pytestmark = pytest.mark.usefixtures("terminations")
+
 
 def phase(bus: EventBus) -> str:
     return bus.statistics().phase
