@@ -13,7 +13,7 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, final
@@ -125,7 +125,11 @@ async def store_alone(place: Place, count: int) -> Figures:
 
     async def kept(change: object) -> None:
         done = anyio.Event()
-        opened.submit(change, lambda _error: done.set())
+
+        def answered(_error: object) -> None:
+            done.set()
+
+        opened.submit(change, answered)
         await done.wait()
 
     async def message(number: int) -> None:
@@ -146,7 +150,7 @@ async def store_alone(place: Place, count: int) -> Figures:
 
 
 @contextlib.contextmanager
-def database(place: Place) -> Iterator[sqlite3.Connection]:
+def database(place: Place) -> Generator[sqlite3.Connection, None, None]:
     connection = sqlite3.connect(place.path, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(f"PRAGMA synchronous = {place.synchronous}")

@@ -48,7 +48,7 @@ class RecordedFile(apsw.VFSFile):
 
     def xWrite(self, data: Any, offset: int) -> None:
         self._recording.note(Write(self._file, offset, bytes(data)))
-        super().xWrite(data, offset)
+        super().xWrite(data, offset)  # pyright: ignore[reportUnknownMemberType]  # of the stubs
 
     def xTruncate(self, newsize: int) -> None:
         self._recording.note(Truncate(self._file, newsize))
