@@ -41,10 +41,11 @@ class Collector:
 
     def points(self, name: str) -> list[Any]:
         """Collect, and give the points of the metric *name*."""
-        data: Any = self._reader.get_metrics_data()  # None if there is nothing
+        data = self._reader.get_metrics_data()  # None if there is nothing
+        resources: list[Any] = [] if data is None else list(data.resource_metrics)
         return [
             point
-            for resource in ([] if data is None else data.resource_metrics)
+            for resource in resources
             for scope in resource.scope_metrics
             for metric in scope.metrics
             if metric.name == name
@@ -55,7 +56,8 @@ class Collector:
         """Collect, and give the values of *name* by the values of *labels*."""
         found: dict[Any, Any] = {}
         for point in self.points(name):
-            key = tuple((point.attributes or {}).get(label) for label in labels)
+            described: dict[str, Any] = point.attributes or {}
+            key = tuple(described.get(label) for label in labels)
             assert key not in found
             found[key] = point.value if hasattr(point, "value") else (point.count, point.sum)
         return found

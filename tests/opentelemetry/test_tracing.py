@@ -519,6 +519,21 @@ def test_an_attempt_that_is_let_go_of_in_another_context_ends_its_span_without_a
     assert caplog.records == []
 
 
+async def test_an_attempt_whose_delivery_went_back_unsettled_has_ended_when_the_next_one_begins() -> None:
+    spans = Spans()
+    bus, delivery = EventBus("shop"), delivery_of(Placed(1))
+
+    async def handle(delivery: Delivery[Any]) -> None: ...
+
+    around = spans.plugin().hooks(bus).around_attempts
+    assert around is not None
+    attempt = cast("Any", around)(bus.subscribe(ignore, Placed, name="ship"), handle)
+    await attempt(delivery)
+    assert spans.named("process ship") == []  # until it is known what became of the delivery
+    await attempt(delivery)
+    assert "tocsin.outcome" not in attributes(spans.one("process ship"))
+
+
 # ── names ──
 
 

@@ -310,6 +310,21 @@ async def test_a_plugin_that_adds_no_header_changes_nothing(make_bus: MakeBus) -
     assert headers == [{}]
 
 
+@pytest.mark.real_time
+async def test_an_event_that_is_posted_is_one_publish_also_if_no_header_is_added(make_bus: MakeBus) -> None:
+    seen: list[object] = []
+
+    def look(publication: Publication) -> None:
+        seen.append(publication.event)
+
+    bus = make_bus(plugins=[Given(publishing=look)])
+    bus.subscribe(ignore, Note)
+    async with bus.running():
+        await anyio.to_thread.run_sync(bus.post_from_thread, Note("x"))
+        await bus.drain()
+    assert seen == [Note("x")]
+
+
 # ── ends, reports, the log ──
 
 
