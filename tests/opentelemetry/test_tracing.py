@@ -30,12 +30,15 @@ from tocsin import (
     Event,
     EventBus,
     FinishActor,
+    Hooks,
     MailboxFull,
     Receipt,
     Reject,
     RetryPolicy,
+    Subscription,
     log_fields,
 )
+from tocsin._plugins import Invoke
 from tocsin.opentelemetry import OpenTelemetryPlugin
 
 MakeBus = Callable[..., EventBus]
@@ -157,6 +160,41 @@ async def test_what_the_thread_of_a_handler_publishes_is_a_child_of_its_attempt_
     assert len(sent) == 2
     assert all(is_child_of(span, spans.one("process pay")) for span in sent)
     assert [links(span) for span in spans.named("process book")] == [[identity(span).span_id] for span in sent]
+
+
+class Outer:
+    """A plug-in that notes which span is current when an attempt is over."""
+
+    def __init__(self) -> None:
+        self.left: list[bool] = []
+
+    def hooks(self, bus: EventBus) -> Hooks:
+        return Hooks(around_attempts=self.around)
+
+    def around(self, subscription: Subscription, invoke: Invoke) -> Invoke:
+        async def noted(delivery: Delivery[Any]) -> Any:
+            try:
+                return await invoke(delivery)
+            finally:
+                self.left.append(trace.get_current_span().get_span_context().is_valid)
+
+        return noted
+
+
+async def test_after_an_attempt_its_span_is_current_no_more(make_bus: MakeBus) -> None:
+    outer = Outer()
+    bus = make_bus(plugins=[outer, Spans().plugin()])
+
+    @bus.subscriber(int, retry=ONCE)
+    async def handle(event: int) -> None:
+        assert trace.get_current_span().get_span_context().is_valid
+        if event < 0:
+            raise LookupError
+
+    async with bus.running():
+        for event in (1, -1):
+            await (await bus.publish(event)).settled()
+    assert outer.left == [False, False]
 
 
 async def test_nothing_of_a_trace_is_left_behind_in_the_actor_or_the_publisher(make_bus: MakeBus) -> None:
@@ -629,7 +667,7 @@ async def test_after_many_deliveries_of_all_kinds_the_plugin_holds_none_of_them(
     class Held:
         """An event that may be referred to weakly."""
 
-    @bus.subscriber(Held, retry=TWICE)
+    @bus.subscriber(Held, retry=TWICE, sick_after=1_000_000)
     async def ship(event: Held, delivery: Delivery[Held]) -> None:
         deliveries.add(event)
         if delivery.attempt == 1:
@@ -638,7 +676,7 @@ async def test_after_many_deliveries_of_all_kinds_the_plugin_holds_none_of_them(
     async with bus.running():
         for _ in range(20):
             await bus.publish(Held(), priority=CRITICAL)
-        await bus.drain()
+        assert await bus.drain()
         gc.collect()
         assert len(deliveries) <= 1  # the one that was served last
 
