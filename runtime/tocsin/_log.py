@@ -121,6 +121,7 @@ class BusLog:
         """Tell that a drain does not wait for what a paused *actor* has not begun."""
         text = "%s is paused: the drain leaves the %s deliveries that wait for it, unless it is resumed"
         self._write(logging.WARNING, text, actor.name, count, actor=actor.name)
+
     def plugin_failed(self, hook: object, error: Exception) -> None:
         """Tell that a plug-in raised, which changes nothing for anybody else; throttled."""
         before = self._before(self._of_the_plugins)

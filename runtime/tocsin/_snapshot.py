@@ -5,8 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from ._lifecycle import Phase
-from ._lifecycle import is_over
+from ._lifecycle import Phase, is_over
 from ._registry import Group
 from ._statistics import NEVER_RAN, BusStatistics, SubscriptionStatistics
 

@@ -1,7 +1,7 @@
 """A store whose bus does not run, looked at and changed from outside.
 
-Whoever has the file keeps everybody else out by SQLite's own lock: the store does so for as long as its bus runs, and so
-does a visit. So no visit begins while a bus runs, and a bus that starts during a visit waits for its end, for
+Whoever has the file keeps everybody else out by SQLite's own lock: the store does so for as long as its bus runs, and
+so does a visit. So no visit begins while a bus runs, and a bus that starts during a visit waits for its end, for
 `SQLiteStore.busy_timeout` seconds. A process that is killed lets go of it.
 
 A visit never makes a store, never brings an older one up to date and never repairs one. It asks what the store asks
@@ -12,8 +12,8 @@ both together; the log stays as it is, for the next run. SQLite needs an index o
 (`bus.db-shm`, and an empty `bus.db-wal` if there was none): nothing in them counts, and the store does not use that
 index. Where the folder is read-only, and there is no such index, the visit is refused.
 
-A visit to *change* takes the whole file, as the store does. What it does is one commit, all of it or nothing; the log is
-then copied into the file and deleted, as at the end of each run. Cancelled or killed before the commit, nothing has
+A visit to *change* takes the whole file, as the store does. What it does is one commit, all of it or nothing; the log
+is then copied into the file and deleted, as at the end of each run. Cancelled or killed before the commit, nothing has
 happened.
 """
 
