@@ -29,7 +29,7 @@ MEANINGS: dict[str, str] = {
     "69": "an actor, the store or --http did not start (EX_UNAVAILABLE)",
     "70": "the supervision gave up, or an actor did not stop (EX_SOFTWARE)",
     "73": "the control socket cannot be where --control says (EX_CANTCREAT)",
-    "75": "deliveries handed back: the time for draining was over, or they were paused (EX_TEMPFAIL)",
+    "75": "deliveries handed back: time was over, or they were paused (EX_TEMPFAIL)",
     "78": "MODULE:BUS could not be loaded (EX_CONFIG)",
     "128+n": "cut short by a second SIGINT (130) or SIGTERM (143), or killed",
     "other": "that of SystemExit, raised by a handler",

@@ -86,6 +86,19 @@ def test_what_should_not_be_is_told_if_it_is() -> None:
     assert found[4] == "dead letters: 0; 2 let go of, as the office was full; 3 reports lost"
 
 
+def test_a_store_that_is_behind_has_a_line_of_its_own() -> None:
+    found = lines(document(store_up=False, store_backlog=7, store_errors=2))
+    assert found[4:6] == [
+        "dead letters: 0; 2 errors of the store",
+        "THE STORE IS BEHIND: 7 changes wait to be written; the log says why",
+    ]
+
+
+@pytest.mark.parametrize("store_up", [True, None])
+def test_of_a_store_that_keeps_up_and_of_none_nothing_is_said(store_up: bool | None) -> None:
+    assert not any("STORE" in line for line in lines(document(store_up=store_up)))
+
+
 def test_the_last_error_stands_below_its_actor_escaped() -> None:
     found = lines(document(actor("charge", last_error="ValueError: card\x1b[31m\nrefused")))
     assert found[-1] == "      last error: ValueError: card\\x1b[31m\\nrefused"

@@ -50,6 +50,10 @@ class Reading:
         """True if *name* is true; False if it is missing."""
         return self._value.get(name) is True
 
+    def is_false(self, name: str) -> bool:
+        """True if *name* is false; False if it is null or missing."""
+        return self._value.get(name) is False
+
     def object(self, name: str) -> Reading:
         """Give the object *name*."""
         return Reading(self._value.get(name), f"{self._what}.{name}")

@@ -30,6 +30,8 @@ def status_lines(bus: BusView) -> Iterator[str]:
     yield "deliveries: " + ", ".join(f"{count} {how}" for how, count in ended.items())
     yield f"now: {bus.queued} queued, {bus.in_flight} in hand, {bus.waiting_retry} waiting for a retry"
     yield f"dead letters: {bus.dead_letters}{_besides(bus)}"
+    if bus.store_is_behind:
+        yield f"THE STORE IS BEHIND: {bus.store_backlog} changes wait to be written; the log says why"
     yield ""
     yield from _table(bus.rows) if bus.rows else ["it has no actors yet: it has not begun to run"]
 
@@ -40,6 +42,7 @@ def _besides(bus: BusView) -> str:
         "let go of, as the office was full": bus.dead_letters_evicted,
         "reports lost": bus.reports_lost,
         "errors of the observer": bus.observer_errors,
+        "errors of the store": bus.store_errors,
     }
     return "".join(f"; {count} {what}" for what, count in counts.items() if count)
 

@@ -74,6 +74,10 @@ class BusView:
     dead_letters_evicted: int
     reports_lost: int
     observer_errors: int
+    store_is_behind: bool
+    """The store cannot keep what has happened; False without a store."""
+    store_errors: int
+    store_backlog: int
     rows: tuple[Row, ...]
     """In the order of the tree; empty before the first run."""
 
@@ -103,6 +107,9 @@ def view_of(document: Json) -> BusView:
         dead_letters_evicted=bus.count("dead_letters_evicted"),
         reports_lost=bus.count("reports_lost"),
         observer_errors=bus.count("observer_errors"),
+        store_is_behind=bus.is_false("store_up"),
+        store_errors=bus.count("store_errors"),
+        store_backlog=bus.count("store_backlog"),
         rows=() if tree is None else tuple(_rows(tree, actors, 0)),
     )
 
