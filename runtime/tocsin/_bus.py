@@ -336,11 +336,11 @@ class EventBus(PublishingFromThreads):
         return self._run is None or self._run.is_idle()
 
     def _up(self) -> Run:
-        """Give the run that is up, after checking that this is its thread."""
+        """Give the run that is up, after checking that this is its thread. One that is over belongs to none."""
         run = self._up_or_over()
-        run.check_thread()
         if is_over(run.phase):
             raise BusClosed(self.name, str(run.phase))
+        run.check_thread()
         return run
 
     def _its_stopper(self) -> Stopper:

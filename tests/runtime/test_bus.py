@@ -416,23 +416,35 @@ async def test_stopping_what_has_stopped_changes_nothing(make_bus: MakeBus, how:
     assert bus.stop_report is report
 
 
+def step_of_use(bus: EventBus, how: str) -> None:
+    """Take the first step of a use, in whatever thread."""
+    result: Any = {**USES, **STOPPING}[how](bus)
+    if hasattr(result, "send"):
+        try:
+            result.send(None)
+        finally:
+            result.close()
+
+
+@pytest.mark.real_time
+@pytest.mark.parametrize("how", USES)
+async def test_a_bus_that_has_stopped_says_so_in_any_thread(make_bus: MakeBus, how: str) -> None:
+    bus = make_bus()
+    bus.subscribe(ignore, int)
+    async with bus.running():
+        pass
+    with pytest.raises(BusClosed):
+        await anyio.to_thread.run_sync(step_of_use, bus, how)
+
+
 @pytest.mark.real_time
 @pytest.mark.parametrize("how", [*(use for use in USES if use != "publish_from_thread"), *STOPPING], ids=str)
 async def test_fault_G2_another_thread_has_one_door_only(make_bus: MakeBus, how: str) -> None:
     bus = make_bus()
     bus.subscribe(ignore, int)
-
-    def elsewhere() -> None:
-        result: Any = {**USES, **STOPPING}[how](bus)
-        if hasattr(result, "send"):
-            try:
-                result.send(None)
-            finally:
-                result.close()
-
     async with bus.running():
         with pytest.raises(WrongThread, match="only publish_from_thread may be called from here"):
-            await anyio.to_thread.run_sync(elsewhere)
+            await anyio.to_thread.run_sync(step_of_use, bus, how)
         assert bus.statistics().phase == "running"
     assert bus.ledger().matched == 0
 
