@@ -70,22 +70,33 @@ def environment(**more: str) -> dict[str, str]:
 class Child:
     process: subprocess.Popen[str]
     log: list[str] = field(factory=list[str])
+    _more: str = field(default="", init=False)  # was read behind the last line of `log`
 
     def reads_until(self, word: str) -> None:
         """Read its log until a line with *word*."""
-        assert self.process.stderr is not None
         deadline = time.monotonic() + PATIENCE
         while not (self.log and word in self.log[-1]):
-            ready, _, _ = select.select([self.process.stderr], [], [], deadline - time.monotonic())
-            line = self.process.stderr.readline() if ready else ""
+            line = self._line(deadline)
             assert line, f"it has not logged {word!r}, only {self.log}"
             self.log.append(line)
 
     def ends(self) -> int:
         """Wait for its end, and give its return code."""
         _, rest = self.process.communicate(timeout=PATIENCE)
-        self.log += rest.splitlines()
+        self.log += (self._more + rest).splitlines()
         return self.process.returncode
+
+    def _line(self, deadline: float) -> str:
+        # Past the buffers of Python, whose lines `select` does not see.
+        assert self.process.stderr is not None
+        while "\n" not in self._more:
+            ready, _, _ = select.select([self.process.stderr], [], [], max(0.0, deadline - time.monotonic()))
+            piece = os.read(self.process.stderr.fileno(), 65536) if ready else b""
+            if not piece:
+                return ""
+            self._more += piece.decode()
+        line, end, self._more = self._more.partition("\n")
+        return line + end
 
 
 @pytest.fixture
@@ -96,14 +107,10 @@ def start(write_module: WriteModule) -> Iterator[Callable[..., Child]]:
 
     def start(*options: str, cwd: Path | None = None, **more: str) -> Child:
         command = [sys.executable, "-P", "-m", "tocsin", "run", "written_shop:bus", "--app-dir", str(folder), *options]
-        # Unbuffered, or select would not see what was read already.
-        started.append(
-            Child(
-                subprocess.Popen(
-                    command, stderr=subprocess.PIPE, text=True, bufsize=1, env=environment(**more), cwd=cwd or folder
-                )
-            )
+        process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, text=True, env=environment(**more), cwd=cwd or folder
         )
+        started.append(Child(process))
         return started[-1]
 
     yield start
