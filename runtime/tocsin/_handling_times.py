@@ -47,6 +47,9 @@ class HandlingTimes:
         return tuple(percentile(together, share) for share in shares)
 
     def _turn(self, now: float) -> None:
-        self._before = self._current if now < self._until + WINDOW else {}
+        # One window begins where the one before ends, however late that is noticed: or it would be kept for longer.
+        if now < self._until + WINDOW:
+            self._before, self._until = self._current, self._until + WINDOW
+        else:
+            self._before, self._until = {}, now + WINDOW
         self._current = {}
-        self._until = now + WINDOW

@@ -82,6 +82,23 @@ async def test_a_running_bus_without_a_store_takes_no_durable_subscription() -> 
             await bus.subscribe_now(print, Order, name="ship", durable=True)
 
 
+async def test_what_is_kept_for_a_subscription_that_is_durable_no_more_waits_for_one_that_is() -> None:
+    store = MemoryStore()
+    async with shop(store, []).running() as bus:
+        await bus.publish(Order(666))
+        await bus.stop(drain_timeout=0.0)
+    handled: list[Order] = []
+    bus = EventBus("shop", store=store)
+
+    @bus.subscriber(Order, name="ship")
+    async def ship(order: Order) -> None:
+        handled.append(order)
+
+    async with bus.running():
+        pass
+    assert (handled, len(store.copy().deliveries)) == ([], 1)
+
+
 async def test_a_store_may_be_given_after_the_declaration() -> None:
     declared, given = MemoryStore(), MemoryStore()
     bus = shop(declared, [])

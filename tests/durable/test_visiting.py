@@ -15,6 +15,7 @@ import pytest
 from tests.durable.stored import letter
 from tests.durable.test_opening import edit, filled
 from tocsin.durable import Bury, ForgetLetters, SQLiteStore, StoreCorrupt, StoreUnavailable, _visiting
+from tocsin.durable._starts import notes_of
 from tocsin.durable._visiting import visiting
 
 pytestmark = pytest.mark.real_time
@@ -99,6 +100,13 @@ def test_a_visit_that_is_left_by_an_error_has_changed_nothing(path: Path) -> Non
 def test_the_highest_numbers_are_known(path: Path) -> None:
     with visiting(path, changes=False) as visit:
         assert (visit.last_event(), visit.last_delivery()) == (1, 1)
+
+
+def test_notes_that_cannot_be_read_are_told(path: Path) -> None:
+    notes_of(path).unlink(missing_ok=True)
+    notes_of(path).mkdir()
+    with visiting(path, changes=False) as visit, pytest.raises(StoreUnavailable, match=r"-starts.*cannot be read"):
+        visit.last_delivery()
 
 
 # ── who has the file ──

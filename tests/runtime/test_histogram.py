@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tocsin._handling_times import WINDOW, HandlingTimes
@@ -91,7 +91,15 @@ def test_without_a_time_nothing_grows_old() -> None:
     assert percentiles(times, None, 0.5) == (pytest.approx(1.0, rel=0.25),)
 
 
+def test_a_window_that_is_turned_late_is_not_kept_for_longer() -> None:
+    times = HandlingTimes()
+    times.note(1.0, now=100.0)
+    times.note(0.001, now=100.0 + 1.9 * WINDOW)
+    assert percentiles(times, 100.0 + 2.1 * WINDOW, 1.0) == (pytest.approx(0.001, rel=0.25),)
+
+
 @given(st.lists(st.tuples(durations, st.floats(0, 40)), min_size=1))
+@example([(1.0, 0.0), (0.0, 31.0), (0.0, 29.0)])
 def test_nothing_of_the_last_window_is_forgotten_and_nothing_older_than_two_is_told(
     noted: list[tuple[float, float]],
 ) -> None:

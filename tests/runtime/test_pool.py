@@ -85,7 +85,6 @@ async def test_a_handler_that_waits_holds_up_no_other_actor(make_bus: MakeBus) -
         slow.open()
 
 
-@pytest.mark.slow
 async def test_workers_that_many_handlers_have_needed_at_once_are_not_kept_for_ever(make_bus: MakeBus) -> None:
     bus = make_bus()
     handlers = [Gated() for _ in range(MANY)]

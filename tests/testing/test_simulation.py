@@ -307,7 +307,6 @@ def test_time_stands_still_while_a_thread_of_ones_own_is_at_work(backend: Backen
     assert simulate(main, backend=backend).value == 0
 
 
-@pytest.mark.slow
 def test_time_goes_on_without_a_thread_that_waits_for_it(backend: Backend) -> None:
     async def main(simulation: Simulation) -> float:
         await anyio.to_thread.run_sync(anyio.from_thread.run, anyio.sleep, 7)
