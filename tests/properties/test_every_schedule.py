@@ -50,8 +50,8 @@ def test_promises_hold_wherever_the_run_is_cancelled(race: Any, backend: Backend
 @pytest.mark.slow
 @races
 @backends
-def test_promises_hold_after_a_cancellation_at_every_step(race: Any, backend: Backend) -> None:
-    cancelled_at_every_step(targets=TARGETS, backends=[backend])(race)()
+def test_promises_hold_after_a_cancellation_at_many_steps(race: Any, backend: Backend) -> None:
+    cancelled_at_every_step(targets=TARGETS, backends=[backend], runs=25)(race)()
 
 
 @pytest.mark.soak

@@ -34,7 +34,8 @@ from tocsin.testing import cancel_as_a_stranger
 from tocsin_supervisors import ChildStartError
 
 pytestmark = pytest.mark.usefixtures("quiet")
-RUNS = 6  # in the commit tier, of each scenario in each mode: spread over all steps; the slow tier makes them all
+RUNS = 6  # in the commit tier, of each scenario in each mode: spread over all steps
+MANY = 60  # in the slow tier; the soak makes them all
 PATIENCE = 300.0  # virtual seconds after which a run counts as hanging
 ENDLESS = RestartIntensity(10_000, 1.0, max_consecutive=None)
 OPTIONS: dict[str, Any] = {
@@ -380,8 +381,15 @@ def test_fault_B17_promises_hold_after_a_cancellation_at_any_step(backend: str, 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize(("backend", "mode"), MODES)
+def test_promises_hold_after_a_cancellation_at_many_steps(backend: str, mode: str, scenario: Scenario) -> None:
+    cancel_everywhere(backend, scenario, mode, 2, MANY)
+
+
+@pytest.mark.soak
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("seed", [2, *(pytest.param(seed, marks=pytest.mark.soak) for seed in (3, 4))])
+@pytest.mark.parametrize("seed", [2, 3, 4])
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize(("backend", "mode"), MODES)
 def test_promises_hold_after_a_cancellation_at_every_step(

@@ -379,7 +379,7 @@ def test_N9_a_cancellation_at_any_step_leaves_all_in_order(backend: str, mode: s
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("seed", range(2, 5))
+@pytest.mark.parametrize("seed", [2, *(pytest.param(seed, marks=pytest.mark.soak) for seed in (3, 4))])
 @pytest.mark.parametrize("scene", SCENES)
 @pytest.mark.parametrize(("backend", "mode"), MODES)
 def test_N9_a_cancellation_at_every_step_leaves_all_in_order(backend: str, mode: str, scene: str, seed: int) -> None:

@@ -78,7 +78,7 @@ async def test_fault_D22_N8_thousands_of_restarts_leave_no_object_behind(how: st
     async with Supervisor(children=[spec], intensity=PLENTY).running():
         # On asyncio anyio itself leaves a ring of each task of a group that was cancelled.
         # More of the most frequent kind; what a rarer one leaves behind shows in fewer.
-        until = times * (4_000 if how == "crashes" else 2_000)
+        until = times * (2_000 if how == "crashes" else 1_000)
         left = await _objects_left(lambda: child.lives, until, collects=how == "groups")
     assert left < until / 10
 

@@ -28,8 +28,8 @@ from tocsin_supervisors import (
 
 pytestmark = pytest.mark.slow
 
-LIVES = 2000
-FEWER_LIVES = 1000  # of what takes longer
+LIVES = 1000
+FEWER_LIVES = 500  # of what takes longer
 SAME = Crash("the same instance each time")
 
 Fault = Callable[[], Awaitable[None]]

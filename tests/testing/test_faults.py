@@ -168,5 +168,5 @@ test_a_bus_keeps_its_promises_whoever_is_cancelled_meanwhile = pytest.mark.slow(
 )
 
 test_a_bus_keeps_its_promises_on_many_schedules = pytest.mark.slow(
-    pytest.mark.timeout(600)(simulated(seeds=50)(everything_goes_wrong))
+    pytest.mark.timeout(600)(simulated(seeds=25)(everything_goes_wrong))
 )
