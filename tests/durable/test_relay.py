@@ -28,6 +28,7 @@ from tocsin import (
 )
 from tocsin.codecs import CodecRegistry
 from tocsin.durable import Outbox, SQLiteStore, StoreFull
+from tocsin.durable._relay_connection import Opening, RelayConnection
 from tocsin.testing import MemoryStore
 
 pytestmark = pytest.mark.real_time
@@ -460,3 +461,21 @@ async def test_published_at_is_when_it_was_added(outbox: Outbox) -> None:
     async with bus.running():
         await until(lambda: seen)
     assert abs(seen[0].envelope.published_at.timestamp() - added) < timedelta(milliseconds=1).total_seconds()
+
+
+# ── a stop while the database is being opened ──
+
+
+def test_a_connection_that_was_opened_for_nobody_is_closed(outbox: Outbox) -> None:
+    opening = Opening(outbox.path)
+    assert opening.opened() is None
+    opening.open()
+    RelayConnection(outbox.path).close()  # raises while another one is open
+
+
+def test_a_connection_that_is_open_is_had_by_whoever_asks(outbox: Outbox) -> None:
+    opening = Opening(outbox.path)
+    opening.open()
+    connection = opening.opened()
+    assert connection is not None
+    connection.close()

@@ -16,6 +16,7 @@ behind when the bus ends.
 from __future__ import annotations
 
 import sqlite3
+import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
@@ -30,7 +31,7 @@ from tocsin.exceptions import BusClosed, InvalidPriority, InvalidTopic, MailboxF
 
 from ._kept import Handover
 from ._opening import as_store_error
-from ._relay_connection import RelayConnection
+from ._relay_connection import Opening, RelayConnection
 from .exceptions import StoreError
 
 if TYPE_CHECKING:
@@ -91,12 +92,21 @@ class Relay:
     async def _all_there_is(self) -> None:
         connection = self._connection
         if connection is None:
-            connection = self._connection = await self._in_thread(partial(RelayConnection, self._outbox.path))
+            connection = await self._open()
             self._forget(self._had_by.keys() - await self._in_thread(connection.event_ids))
         self._is_called = anyio.Event()  # before the look: a call during it is for the next one
         await self._in_thread(connection.has_changed)
         while rows := await self._in_thread(connection.read):
             await self._relay(connection, rows)
+
+    async def _open(self) -> RelayConnection:
+        opening = Opening(self._outbox.path)
+        try:
+            await self._in_thread(opening.open)
+        finally:  # cancelled, the thread may have it all the same
+            self._connection = opening.opened()
+        assert self._connection is not None
+        return self._connection
 
     async def _something_new(self) -> None:
         assert self._connection is not None
@@ -179,6 +189,11 @@ class Relay:
             raise as_store_error(self._outbox.path, error) from error
 
     async def _close(self) -> None:
-        if self._connection is not None:
-            with anyio.move_on_after(FAREWELL, shield=True):
-                await self._in_thread(self._connection.close)
+        connection = self._connection
+        if connection is None:
+            return
+        with anyio.move_on_after(FAREWELL, shield=True):
+            await self._in_thread(connection.close)
+            return
+        # What it does there does not end: it is closed when that has, and the end of the bus does not wait for it.
+        threading.Thread(target=connection.close, name=f"{self._run.name}: outbox", daemon=True).start()
