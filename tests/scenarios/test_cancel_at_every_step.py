@@ -32,7 +32,8 @@ from tocsin_supervisors import (
     SupervisorStopping,
 )
 
-RUNS = 6  # in the commit tier, of each scene in each mode: spread over all steps; the slow tier makes them all
+RUNS = 6  # in the commit tier, of each scene in each mode: spread over all steps
+MANY = 30  # in the slow tier; the soak makes them all
 PATIENCE = 300.0  # virtual seconds after which a run counts as hanging
 OFTEN = 5  # cancellations in the steps after the first one
 SOON = Backoff(0.1, 0.1, jitter=0.0)
@@ -378,8 +379,15 @@ def test_N9_a_cancellation_at_any_step_leaves_all_in_order(backend: str, mode: s
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("scene", SCENES)
+@pytest.mark.parametrize(("backend", "mode"), MODES)
+def test_N9_a_cancellation_at_many_steps_leaves_all_in_order(backend: str, mode: str, scene: str) -> None:
+    cancel_everywhere(backend, scene, mode, 2, MANY)
+
+
+@pytest.mark.soak
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("seed", [2, *(pytest.param(seed, marks=pytest.mark.soak) for seed in (3, 4))])
+@pytest.mark.parametrize("seed", [2, 3, 4])
 @pytest.mark.parametrize("scene", SCENES)
 @pytest.mark.parametrize(("backend", "mode"), MODES)
 def test_N9_a_cancellation_at_every_step_leaves_all_in_order(backend: str, mode: str, scene: str, seed: int) -> None:
