@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sqlite3
 import subprocess
-import sys
 from pathlib import Path
 from random import Random
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-PATHS = os.pathsep.join(str(ROOT / part) for part in ("runtime", "supervisors", ""))
+from tests.durable.processes import started
 
 pytestmark = [pytest.mark.real_time, pytest.mark.slow]
 backends = pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -34,12 +31,8 @@ class Life:
 
     def live(self, count: int, *, kill_after: int | None = None, poison: int = -1, opcodes: int = 0) -> int:
         """Run one process that publishes *count* orders; kill it after so many lines. Give its exit code."""
-        numbers = map(str, (self.next, count, poison, opcodes))
-        command = [sys.executable, "-m", "tests.durable.daemon", self.backend, str(self.path), *numbers]
-        environment = {**os.environ, "PYTHONPATH": PATHS}
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, cwd=ROOT
-        ) as process:
+        arguments = (self.backend, self.path, self.next, count, poison, opcodes)
+        with started("daemon", *arguments, stderr=subprocess.DEVNULL) as process:
             assert process.stdout is not None
             for lines, line in enumerate(process.stdout, 1):
                 self._note(line.decode())

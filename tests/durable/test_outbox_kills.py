@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 from random import Random
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-PATHS = os.pathsep.join(str(ROOT / part) for part in ("runtime", "supervisors", ""))
+from tests.durable.processes import started
 
 pytestmark = [pytest.mark.real_time, pytest.mark.slow]
 backends = pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -33,10 +29,7 @@ class Life:
 
     def live(self, count: int, *, where: str = "nowhere", kill_after: int | None = None) -> int:
         """Run one process that commits *count* orders; kill it after so many lines. Give its exit code."""
-        command = [sys.executable, "-m", "tests.durable.outbox_daemon", self.backend, str(self.folder)]
-        command += [str(self.next), str(count), where]
-        environment = {**os.environ, "PYTHONPATH": PATHS}
-        with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, cwd=ROOT) as process:
+        with started("outbox_daemon", self.backend, self.folder, self.next, count, where) as process:
             assert process.stdout is not None
             for lines, line in enumerate(process.stdout, 1):
                 match line.decode().split():

@@ -57,7 +57,15 @@ Header = Annotated[
 
 def add_control_commands(app: App) -> None:
     """Add them to *app*."""
+    _add_looking(app)
+    actors = App(name="actors", help=HELP_ACTORS)
+    app.command(actors)
+    for verb, text in VERBS.items():
+        _add_verb(actors, verb, text)
+    _add_publishing(app)
 
+
+def _add_looking(app: App) -> None:
     @app.command(help=HELP_STATUS, help_epilogue=CODES)
     def status(*, options: AskingOptions = NOTHING) -> int:
         from ._control._verbs import show_status
@@ -79,11 +87,8 @@ def add_control_commands(app: App) -> None:
 
         return show_top(options, interval=interval, once=once)
 
-    actors = App(name="actors", help=HELP_ACTORS)
-    app.command(actors)
-    for verb, text in VERBS.items():
-        _add_verb(actors, verb, text)
 
+def _add_publishing(app: App) -> None:
     @app.command(help=HELP_PUBLISH, help_epilogue=CODES)
     def publish(
         type: Annotated[str, Parameter(name="TYPE", show_env_var=False)],

@@ -89,7 +89,10 @@ class Filters:
 
 
 FiltersOptions = Annotated[Filters, Parameter(name="*")]
-StoreOption = Annotated[str | None, Parameter(name="--store", validator=_check_store)]
+StoreOption = Annotated[
+    str | None,
+    Parameter(name="--store", validator=_check_store, help="File of a daemon that does not run, such as bus.db."),
+]
 NOTHING, ALL = Asking(), Filters()
 
 
@@ -124,24 +127,10 @@ def _add_reading(dlq: App) -> None:
     def list_(
         *ids: Id, filters: FiltersOptions = ALL, store: StoreOption = None, options: AskingOptions = NOTHING
     ) -> int:
-        """See the help.
-
-        Parameters
-        ----------
-        store
-            File of a daemon that does not run, such as bus.db.
-        """
         return list_letters(Where(asking=options, store=store), _chosen(ids, filters))
 
     @dlq.command(help=HELP_SHOW, help_epilogue=CODES)
     def show(id: Id, /, *, store: StoreOption = None, options: AskingOptions = NOTHING) -> int:
-        """See the help.
-
-        Parameters
-        ----------
-        store
-            File of a daemon that does not run, such as bus.db.
-        """
         return show_letter(Where(asking=options, store=store), id)
 
     @dlq.command(help=HELP_EXPORT, help_epilogue=CODES)
@@ -161,8 +150,6 @@ def _add_reading(dlq: App) -> None:
             Where to write to; standard output without it.
         force
             Replace FILE if it is there.
-        store
-            File of a daemon that does not run, such as bus.db.
         """
         return export_letters(Where(asking=options, store=store), _chosen(ids, filters), file, force=force)
 
@@ -185,8 +172,6 @@ def _add_changing(dlq: App) -> None:
             Letters per second, at most.
         dry_run
             Only say what would become of each.
-        store
-            File of a daemon that does not run, such as bus.db.
         """
         where = Where(asking=options, store=store)
         return replay_letters(where, _chosen(ids, filters), rate=rate, dry_run=dry_run)
@@ -208,8 +193,6 @@ def _add_changing(dlq: App) -> None:
             All letters, for lack of filters.
         dry_run
             Only say which would go.
-        store
-            File of a daemon that does not run, such as bus.db.
         """
         where = Where(asking=options, store=store)
         return purge_letters(where, _chosen(ids, filters), everything=all, dry_run=dry_run)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 import sys
@@ -17,6 +16,7 @@ import anyio
 from tocsin import EventBus
 
 from ._exit_codes import ExitCode
+from ._extras import lack_of
 from ._load_errors import CannotLoad
 from ._loading import load_bus
 from ._log import OURS, log_to_stderr
@@ -54,11 +54,8 @@ def run_bus(text: str, options: RunOptions, tokens: Sequence[str], *, may_watch:
 
 
 def _missing(options: RunOptions) -> str | None:
-    if options.backend == "trio" and importlib.util.find_spec("trio") is None:
-        return "--backend trio needs trio, which is not installed: pip install 'tocsin[trio]'"
-    if options.http is not None and importlib.util.find_spec("anycorn") is None:
-        return "--http needs anycorn, which is not installed: pip install 'tocsin[web]'"
-    return None
+    lacks_trio = lack_of("trio", wanted_by="--backend trio", extra="trio") if options.backend == "trio" else None
+    return lacks_trio or (lack_of("anycorn", wanted_by="--http", extra="web") if options.http is not None else None)
 
 
 def graph_bus(text: str, *, format: Literal["mermaid", "json"], factory: bool, app_dir: Path | None) -> int:

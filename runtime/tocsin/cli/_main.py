@@ -6,9 +6,9 @@ import os
 import sys
 from collections.abc import Sequence
 
+from ._extras import not_installed
 from ._output import let_go_of_output
 
-MISSING = "tocsin: the command line needs {name}, which is not installed: pip install 'tocsin[cli]'"
 _OF_THE_EXTRA = ("cyclopts", "rich", "watchfiles")
 
 
@@ -27,7 +27,7 @@ def main(tokens: Sequence[str] | None = None, *, may_watch: bool = True) -> int:
     except ModuleNotFoundError as error:
         if error.name not in _OF_THE_EXTRA:
             raise
-        print(MISSING.format(name=error.name), file=sys.stderr)
+        print(f"tocsin: {not_installed(error.name, 'the command line', 'cli')}", file=sys.stderr)
         return 2
 
 

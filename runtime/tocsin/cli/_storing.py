@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import TYPE_CHECKING
 
 import attrs
+
+from ._extras import lack_of
 
 if TYPE_CHECKING:
     from tocsin import EventBus
@@ -29,6 +30,11 @@ def give_store(bus: EventBus, where: str | None) -> None:
         raise CannotStore(f"{missing}, or say --store FILE")
 
 
+def lack_of_store() -> str | None:
+    """Say what is not installed that a store in a file needs; None if there is nothing."""
+    return lack_of("msgspec", wanted_by="--store", extra="durable")
+
+
 def path_in(where: str) -> str:
     """Give the path in "bus.db" or "sqlite:bus.db"; raise ValueError for what names no file."""
     path = where.removeprefix(SCHEME)
@@ -38,8 +44,8 @@ def path_in(where: str) -> str:
 
 
 def _replace_store(bus: EventBus, where: str) -> None:
-    if importlib.util.find_spec("msgspec") is None:
-        raise CannotStore("--store needs msgspec, which is not installed: pip install 'tocsin[durable]'")
+    if lack := lack_of_store():
+        raise CannotStore(lack)
     from tocsin.durable import SQLiteStore
 
     declared = bus.store

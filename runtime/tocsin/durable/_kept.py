@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 class Keeping:
     """One publish, as far as it is committed."""
 
-    __slots__ = ("_error", "_keeper", "_offered", "_pending", "_sleeper", "is_relayed", "is_unknown")
+    __slots__ = ("_keeper", "_offered", "_pending", "_sleeper", "error", "is_relayed", "is_unknown")
 
     def __init__(self, keeper: Keeper, *, is_relayed: bool = False) -> None:
         self._keeper = keeper
@@ -50,7 +50,7 @@ class Keeping:
         self._offered: list[tuple[Actor, AnyDelivery]] = []
         self._pending = 0
         self._sleeper: Sleeper | None = None  # of the publisher that waits
-        self._error: StoreError | None = None
+        self.error: StoreError | None = None  # what the store has refused something of it with
 
     def offer(self, actor: Actor, delivery: AnyDelivery) -> None:
         """There is room for *delivery*: it goes into the next commit, with the others of this publish."""
@@ -71,7 +71,7 @@ class Keeping:
     def ended(self, error: StoreError | None) -> None:
         """That has arrived, or was refused."""
         self._pending -= 1
-        self._error = self._error or error
+        self.error = self.error or error
         if not self._pending:
             self._keeper.waiting.discard(self)
             if self._sleeper is not None:
@@ -96,16 +96,11 @@ class Keeping:
                     await sleeper.sleep()
             raise
 
-    @property
-    def error(self) -> StoreError | None:
-        """What the store has refused something of it with, if it has."""
-        return self._error
-
     async def confirmed(self, receipt: Receipt) -> None:
         """Wait, too, and raise StoreError if the store refused something of it."""
         await self.wait()
-        if self._error is not None:
-            raise self._error.about(receipt) from self._error.__cause__
+        if self.error is not None:
+            raise self.error.about(receipt) from self.error.__cause__
 
 
 @final
@@ -209,7 +204,7 @@ class Kept:
                 if (settle := self.settle) is not None:
                     self._keeper.submit(settle, self.done_with_slot(handled=True))
             case DeadLettered():
-                pass  # ended with its letter, see `Keeper.letter`
+                pass  # ended with its letter, see `LetterKeeper.keep`
             case _:
                 self._free_slot()  # it stays for the next run, or has never been kept
 

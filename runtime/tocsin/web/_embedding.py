@@ -99,7 +99,7 @@ class Embedding:
             case Call(function=function):
                 try:
                     function(error)
-                except Exception:
+                except Exception:  # the user's function: whatever it raises is told, and the host goes on
                     self._tell("on_fatal has failed, so the process goes on without its bus", with_traceback=True)
             case _:
                 assert_never(what)

@@ -88,15 +88,25 @@ def as_json(result: Json) -> str:
 
 def failure(options: Asking, error: ControlError) -> int:
     """Say why there is no answer, and give the exit code."""
+    kind, code = _kind_and_code(error)
+    return tell_trouble(options, kind, error, code)
+
+
+def tell_trouble(options: Asking, kind: str, error: object, code: int) -> int:
+    """Say what has gone wrong, on standard error and, if that was asked for, as JSON; give *code* back."""
     print(f"tocsin: {shown(error, 1000)}", file=sys.stderr)
     if options.json:
-        say(as_json(error_document(error)))
-    return _kind_and_code(error)[1]
+        say(as_json(_document_of(kind, error)))
+    return code
 
 
 def error_document(error: ControlError) -> Json:
     """Give *error* for programs."""
-    return {"error": {"kind": _kind_and_code(error)[0], "message": str(error)}}
+    return _document_of(_kind_and_code(error)[0], error)
+
+
+def _document_of(kind: str, error: object) -> Json:
+    return {"error": {"kind": kind, "message": str(error)}}
 
 
 def _kind_and_code(error: ControlError) -> tuple[str, AnswerCode]:

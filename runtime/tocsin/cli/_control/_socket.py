@@ -71,7 +71,7 @@ def listen_at(path: Path) -> ControlSocket:
     except OSError as error:  # also for a path that is too long, which has no number
         listener.close()
         raise CannotListen(f"{shown(path)} cannot be a control socket: {error.strerror or error}") from error
-    except BaseException:
+    except BaseException:  # raised again
         listener.close()
         raise
 

@@ -36,7 +36,7 @@ async def connect_to(path: str) -> SocketStream:
     try:
         while not _has_connected(client, path):  # noqa: ASYNC110  # nothing tells when there is room
             await anyio.sleep(AGAIN)
-    except BaseException:
+    except BaseException:  # raised again
         client.close()
         raise
     return await _stream_of(client)
@@ -53,6 +53,6 @@ def _has_connected(client: socket.socket, path: str) -> bool:
 async def _stream_of(connected: socket.socket) -> SocketStream:
     try:
         return await SocketStream.from_socket(connected)
-    except BaseException:
+    except BaseException:  # raised again
         connected.close()
         raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -11,13 +10,13 @@ from typing import final
 
 import attrs
 
-from tocsin.cli._control._asking import Asking, as_json, failure
+from tocsin.cli._control._asking import Asking, as_json, failure, tell_trouble
 from tocsin.cli._control._errors import ControlError, NoDaemon
 from tocsin.cli._control._protocol import Json
 from tocsin.cli._exit_codes import LetterCode
 from tocsin.cli._output import say
 from tocsin.cli._showing import shown
-from tocsin.cli._storing import path_in
+from tocsin.cli._storing import lack_of_store, path_in
 from tocsin.exceptions import TocsinError
 
 from ._choice import Choice
@@ -30,7 +29,6 @@ from ._table import table
 
 HINT_STORE = "with its daemon down, name its file: --store bus.db"
 HINT_SOCKET = "if its daemon has it, leave --store out: it is asked over its control socket"
-MISSING = "--store needs msgspec, which is not installed: pip install 'tocsin[durable]'"
 
 
 @final
@@ -146,35 +144,28 @@ def _at(where: Where, act: Callable[[Office], int]) -> int:
     except ControlError as error:
         return failure(where.asking, error)
     except LetterNotFound as error:
-        return _tell(where, "not_found", error, LetterCode.REFUSED)
+        return tell_trouble(where.asking, "not_found", error, LetterCode.REFUSED)
     except _Refused as error:
-        return _tell(where, "usage", error, LetterCode.USAGE)
+        return tell_trouble(where.asking, "usage", error, LetterCode.USAGE)
     except CannotWrite as error:
-        return _tell(where, "not_written", error, LetterCode.NOT_WRITTEN)
+        return tell_trouble(where.asking, "not_written", error, LetterCode.NOT_WRITTEN)
     except TocsinError as error:
         from tocsin.durable import StoreCorrupt
 
         code = LetterCode.DAMAGED if isinstance(error, StoreCorrupt) else LetterCode.UNAVAILABLE
         name: str = getattr(error.__cause__, "sqlite_errorname", "")
         is_taken = name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
-        return _tell(where, "store", f"{error}; {HINT_SOCKET}" if is_taken else error, code)
+        return tell_trouble(where.asking, "store", f"{error}; {HINT_SOCKET}" if is_taken else error, code)
 
 
 def _office(where: Where) -> Office:
     if where.store is None:
         return OnLine(where.asking)
-    if importlib.util.find_spec("msgspec") is None:
-        raise _Refused(MISSING)
+    if lack := lack_of_store():
+        raise _Refused(lack)
     from ._offline import OffLine
 
     return OffLine(Path(path_in(where.store)))
-
-
-def _tell(where: Where, kind: str, error: object, code: LetterCode) -> int:
-    print(f"tocsin: {shown(error, 1000)}", file=sys.stderr)
-    if where.asking.json:
-        say(as_json({"error": {"kind": kind, "message": str(error)}}))
-    return code
 
 
 # ── words ──
