@@ -57,7 +57,7 @@ SUBJECTS = {
                 "tests/supervisors",
                 *("test_supervisor", "test_supervisor_control", "test_strategies", "test_reconfigure", "test_needs"),
                 *("test_parking", "test_residents", "test_subtree_intensity", "test_outbreaks"),
-                "test_supervisor_faults",
+                *("test_restart_even_if_up", "test_supervisor_faults"),
             ),
             in_folder(
                 "tests/scenarios",

@@ -55,9 +55,10 @@ def _unnoticed(tried: Iterable[tuple[Mutant, Trial]]) -> Iterator[Mutant]:
 def report(name: str, count: int, unnoticed: list[Mutant]) -> bool:
     """Print the score of a subject with *count* changes, and say whether it will do."""
     known = survivors()
-    argued = [each for mutant in unnoticed for each in known if each.is_of(mutant)]
+    arguments = [next((each for each in known if each.is_of(mutant)), None) for mutant in unnoticed]
+    argued = [each for each in arguments if each is not None]
     equivalent = sum(each.is_equivalent for each in argued)
-    unargued = [mutant for mutant in unnoticed if not any(each.is_of(mutant) for each in known)]
+    unargued = [mutant for mutant, each in zip(unnoticed, arguments, strict=True) if each is None]
     score = (count - len(unnoticed)) / (count - equivalent)
     for mutant in unargued:
         print(f"not argued: {mutant}")

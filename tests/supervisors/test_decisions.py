@@ -146,6 +146,16 @@ def test_a_crash_of_one_that_is_up_does_not_disturb_the_initial_start() -> None:
     assert bench.up("b") == ["Ready"]
 
 
+def test_a_restart_that_fails_during_the_initial_start_is_a_crash_like_any_other() -> None:
+    bench = Bench(spec("a"), spec("b"))
+    bench.on(Begin())
+    bench.up("a")
+    bench.ended("a", CRASHED)
+    bench.later(0.0)
+    assert bench.ended("a", CRASHED) == []
+    assert bench.later(0.0) == ["start a"]
+
+
 def test_a_group_restart_during_the_initial_start_starts_everybody_and_is_then_ready() -> None:
     bench = Bench(spec("a"), spec("b"), spec("c"), strategy=Strategy.ONE_FOR_ALL)
     bench.on(Begin())
