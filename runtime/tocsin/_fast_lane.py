@@ -28,49 +28,49 @@ async def serve_lane(server: Server, mailbox: Mailbox) -> None:
     handle = server.handle
     assert handle is not None
     sleeper, lane = server.sleeper, mailbox.lane
-    take = lane.popleft
     handled = server.handled
     # While a retry waits, it may be due after each delivery: only one is handled then, and the rest of the slice kept.
     rest = 0 if mailbox.is_simple else server.left - 1
-    left = server.left - rest
+    last = handled + server.left - rest  # so many are handled when the slice is over: one count for both
     receipt: Entry | None
     while True:
         while lane:
             # In hand from the step in which it leaves the lane: whatever interrupts the handler finds it here.
-            server.entry = receipt = take()
-            if type(receipt) is not Receipt:
+            server.entry = receipt = lane.popleft()  # by name: a method kept in a variable is called the slow way
+            try:
+                event = receipt._event  # type: ignore[union-attr]  # pyright: ignore[reportAttributeAccessIssue]
+            except AttributeError:  # not plain: to ask for its type each time would cost more
                 server.entry = None
                 lane.appendleft(receipt)
-                server.left = left + rest
+                server.left = last - handled + rest
                 return
-            left -= 1
-            error = answer = None
             try:
-                answer = await handle(receipt._event)
+                answer = await handle(event)
             except Exception as raised:  # judged outside of this block; what is no Exception ends more than the handler
-                error = raised
-            if server.attention or answer is not None or error is not None:
-                server.left = left + rest
-                server.ended(answer, error)
-                return
-            # Handled. Nobody looks between here and the next handler, so this may come in any order, but all of it.
-            if server.has_waited:
-                server.through()
-            server.handled = handled = handled + 1  # entered into the accounts later: adding up in here costs more
-            receipt._left = unsettled = receipt._left - 1
-            if not unsettled:
-                receipt._event = None
-                if receipt._more is not None:
-                    close(receipt)
-            if left <= 0:
-                break
+                answer, error = None, raised
+            else:
+                if answer is None and (not server.attention or server.has_only_waited()):
+                    # Handled. Nobody looks between here and the next handler, so this may come in any order, but all.
+                    server.handled = handled = handled + 1  # entered into the accounts later, which costs more
+                    receipt._left = unsettled = receipt._left - 1
+                    if unsettled == 0:
+                        receipt._event = None
+                        if receipt._more is not None:
+                            close(receipt)
+                    if handled >= last:
+                        break
+                    continue
+                error = None
+            server.left = last - handled - 1 + rest
+            server.ended(answer, error)
+            return
         server.entry = None
-        receipt = None  # it must not live as long as the sleep
+        receipt = event = None  # they must not live as long as the sleep
         mailbox.was_served = True
-        server.left = left + rest
+        server.left = last - handled + rest
         if rest:
             return
-        if left <= 0:
+        if handled >= last:
             await server.let_others()
         elif mailbox.is_simple:
             mailbox.lie_down(sleeper)
@@ -80,4 +80,4 @@ async def serve_lane(server: Server, mailbox: Mailbox) -> None:
             return  # a retry waits: it may be due, or the sleep has to end when it is
         if server.attention:
             return
-        left = server.left
+        last = handled + server.left

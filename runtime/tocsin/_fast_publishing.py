@@ -75,9 +75,11 @@ class Publishing(Registry):
         """
         publisher = self._publisher
         ids = publisher.ids
-        if ids.count >= publisher.end_of_slice and publisher.owner._is_owned():
+        count = ids.count
+        if count >= publisher.end_of_slice and publisher.owner._is_owned():
             # Others have their turn: before anything is done, so a cancellation finds nothing done.
             await publisher.turn()
+            count = ids.count
         try:
             route = publisher.routes[type(event)]
         except Exception:  # not known, or a class that objects to being looked up
@@ -86,10 +88,11 @@ class Publishing(Registry):
             return await self._publish_slowly(event, options)
         receipt = Receipt()
         receipt._event = event
-        receipt._moment = publisher.moment or publisher.look(route)
+        moment = publisher.moment
+        receipt._moment = publisher.look(route) if moment is None else moment
         receipt._more = None
         receipt._route = route
-        receipt._serial = ids.count = ids.count + 1
+        receipt._serial = ids.count = count + 1
         mailbox = route.mailbox
         if mailbox is not None:
             receipt._left = 1

@@ -24,7 +24,7 @@ NO_LANE: deque[Entry] = deque()  # before anything was put in: a deque takes 760
 class Attentive(Protocol):
     """What takes from a mailbox without asking it: it has to look up when told to, and says what it has in hand."""
 
-    attention: bool
+    attention: bool | str
 
     def has_in_hand(self, receipt: Receipt) -> bool:
         """Tell whether it is handling the plain delivery of *receipt*."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
@@ -37,11 +37,14 @@ if TYPE_CHECKING:
     from ._invocation import Handle, Invoke
 
 
+WAITED: Final = "waited"
+
+
 class Server(ABC):
     """See the module. `entry` is what it is handling.
 
-    `attention`: something has to be looked at before the next delivery, so the fast way is not for now. `left`: of the
-    deliveries that it may take before others have their turn.
+    `attention`: something has to be looked at before the next delivery, so the fast way is not for now; WAITED: only
+    that the handler has waited. `left`: of the deliveries that it may take before others have their turn.
     """
 
     __slots__ = (
@@ -75,7 +78,7 @@ class Server(ABC):
         self.handle: Handle | None = None  # how a plain delivery is handled without knowing more than its event
         self.handled: int = 0  # in the fast lane, since this was last entered into the account of the actor
         self.entry: Entry | None = None
-        self.attention: bool = True
+        self.attention: bool | str = True
         self.deadline: float = math.inf  # of the handler that waits, on the clock of the run
         self.has_alarm: bool = False
         self.has_waited: bool = False  # the handler that runs
@@ -138,10 +141,20 @@ class Server(ABC):
         if self.entry is None or self.has_waited:
             return
         self.has_waited = True
+        if not self.attention:
+            self.attention = WAITED
         entry = self.entry
         self.deadline = self._deadline_from_now() if type(entry) is Receipt else entry.deadline
         if self.deadline < math.inf:
             self.actor.run.limits.set(self)
+
+    def has_only_waited(self) -> bool:
+        """The handler has ended, and there is something to look at: tell whether that was only its waiting."""
+        if self.attention is not WAITED:
+            return False
+        self.attention = False
+        self.through()
+        return True
 
     def through(self) -> None:
         """The handler has ended: its time is not measured any more."""
