@@ -9,13 +9,15 @@ task, scope, clock or object for a delivery. What is not the usual case is told 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from ._receipt import Receipt, close
+from ._receipt import close
 
 if TYPE_CHECKING:
-    from ._delivery import Entry
+    from collections import deque
+
     from ._mailbox import Mailbox
+    from ._receipt import Receipt
     from ._server import Server
 
 
@@ -27,18 +29,20 @@ async def serve_lane(server: Server, mailbox: Mailbox) -> None:
     """
     handle = server.handle
     assert handle is not None
-    sleeper, lane = server.sleeper, mailbox.lane
+    sleeper = server.sleeper
+    lane = cast("deque[Receipt]", mailbox.lane)  # as long as it is: the first that is no receipt shows it
     handled = server.handled
     # While a retry waits, it may be due after each delivery: only one is handled then, and the rest of the slice kept.
     rest = 0 if mailbox.is_simple else server.left - 1
     last = handled + server.left - rest  # so many are handled when the slice is over: one count for both
-    receipt: Entry | None
+    receipt: Receipt | None
+    error: Exception | None
     while True:
         while lane:
             # In hand from the step in which it leaves the lane: whatever interrupts the handler finds it here.
             server.entry = receipt = lane.popleft()  # by name: a method kept in a variable is called the slow way
             try:
-                event = receipt._event  # type: ignore[union-attr]  # pyright: ignore[reportAttributeAccessIssue]
+                event = receipt._event
             except AttributeError:  # not plain: to ask for its type each time would cost more
                 server.entry = None
                 lane.appendleft(receipt)

@@ -52,7 +52,7 @@ class PinnedServer(Server):
         self._invoke, self.handle = invoke, None if handles is None else handles(self)
         current_server.set(self)
         self._task_id = anyio.get_current_task().id
-        self.attention = True
+        self.attention: bool | str = True
         self.left = actor.run.slice
         actor.mailbox.look_after(self)
         try:

@@ -263,7 +263,7 @@ class PooledServer(Server, Resident):
         self.handle = None if handles is None else handles(self)
         self.driven = driven = self._serve()
         self.step, self.send = self._variables.run, driven.send
-        self.attention = True
+        self.attention: bool | str = True
         actor.mailbox.look_after(self)
         return driven
 

@@ -1,5 +1,8 @@
 """Events that other threads hand over without waiting for them to be published: a bounded box, emptied in order.
 
+A post is in the box, in hand, or somebody has been told of it. Threads put it in, the loop takes it out, both without a
+lock; only waiting for room, closing, and taking back what nobody will publish are done under one.
+
 The loop is woken once, however many threads post before it gets to the box. What was handed over before a drain is
 still published in it; what is left when the bus stops is in the report of the stop: nothing disappears without a word.
 """
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from ._envelope import Envelope
     from ._publish_options import PublishOptions
 
-CAPACITY = 10_000  # posts: an hour of a slow subscriber must not fill the memory
+CAPACITY = 10_000  # posts, and one for each thread: an hour of a slow subscriber must not fill the memory
 
 
 @final
@@ -40,14 +43,15 @@ class Post:
 class PostBox:
     """See the module. Made in the loop's thread; `post` is for all others.
 
-    *offer* publishes an event the fast way, if it can; *publish* publishes it in any case; *turn* lets others have
-    their turn, after *slice* events; *failed* is told of what could not be published and why; *emptied*, that all is.
+    *offer* publishes so many from the front the fast way, as far as it can, and gives how many; *publish* publishes one
+    in any case; *turn* lets others have their turn, after *slice* events; *failed* is told of what could not be
+    published and why; *emptied*, that all is.
     """
 
     def __init__(
         self,
         bus: str,
-        offer: Callable[[object], bool],
+        offer: Callable[[deque[Any], int], int],
         publish: Callable[[Post], Awaitable[object]],
         turn: Callable[[], Awaitable[object]],
         slice: int,
@@ -82,25 +86,44 @@ class PostBox:
 
         Raise TimeoutError, or BusClosed when the bus has ended.
         """
-        with self._lock:  # not by the condition, which takes four times as long
-            if len(self._posts) >= CAPACITY and not self._wait_for_room(timeout):
-                raise TimeoutError(f"bus {self._bus!r} had no room for another post within {timeout} s")
-            if self._closed:
-                raise BusClosed(self._bus, "stopped")
-            self._posts.append(post)
-            ring, self._woken = not self._woken, True
-        if ring:
-            try:
-                self._wake()
-            except RuntimeError:  # the loop has ended without closing us
-                self.close()
+        # Without the lock, which costs as much as all the rest: a deque takes and gives in one step, and whatever may
+        # happen between two lines here is looked for after it.
+        posts = self._posts
+        if len(posts) >= CAPACITY:
+            self._wait_for_room(timeout)
+        posts.append(post)
+        if not self._woken:  # whoever clears it looks into the box afterwards
+            self._ring()
+        if self._closed:
+            self._take_back(post)
 
-    def _wait_for_room(self, timeout: float | None) -> bool:
-        self._threads_waiting += 1
+    def _wait_for_room(self, timeout: float | None) -> None:
+        with self._changed:
+            self._threads_waiting += 1
+            try:
+                if not self._changed.wait_for(lambda: self._closed or len(self._posts) < CAPACITY, timeout):
+                    raise TimeoutError(f"bus {self._bus!r} had no room for another post within {timeout} s")
+            finally:
+                self._threads_waiting -= 1
+
+    def _ring(self) -> None:
+        self._woken = True
         try:
-            return self._changed.wait_for(lambda: self._closed or len(self._posts) < CAPACITY, timeout)
-        finally:
-            self._threads_waiting -= 1
+            self._wake()
+        except RuntimeError:  # the loop has ended without closing us
+            self._closed = True
+
+    def _take_back(self, post: Any) -> None:
+        """The box is closed. What is still in it nobody will publish: raise BusClosed. Otherwise it was published, or
+        is in the report of the stop.
+        """
+        posts = self._posts
+        with self._lock:
+            for _ in range(len(posts)):
+                each = posts.popleft()
+                if each is post:
+                    raise BusClosed(self._bus, "stopped")
+                posts.append(each)  # of another thread, which looks for it next
 
     def _rang(self) -> None:
         self._more.set()
@@ -110,9 +133,8 @@ class PostBox:
         while True:
             await self._more.wait()
             self._more = anyio.Event()
-            with self._changed:
-                self._woken = False
-            while self._posts:
+            self._woken = False
+            while self._posts and not self._closed:  # what comes later is for `_take_back`
                 await self._publish_some()
                 if self._threads_waiting and len(self._posts) <= CAPACITY // 2:
                     # Not for each: a thread that is let in for one post waits again after it.
@@ -121,14 +143,13 @@ class PostBox:
             self._emptied()
 
     async def _publish_some(self) -> None:
-        """Publish a slice the fast way, or one the long way."""
-        for _ in range(min(len(self._posts), self._slice)):
-            event = self._posts.popleft()
-            if type(event) is Post or not self._offer(event):
-                post = event if type(event) is Post else Post(event, {}, None)
-                await self._publish_slowly(post)
-                return
-        await self._turn()
+        """Publish a slice the fast way, or less of it and then one event the long way."""
+        count = min(len(self._posts), self._slice)
+        if self._offer(self._posts, count) == count:
+            await self._turn()
+            return
+        event = self._posts.popleft()
+        await self._publish_slowly(event if type(event) is Post else Post(event, {}, None))
 
     async def _publish_slowly(self, post: Post) -> None:
         self._in_hand = post
@@ -145,8 +166,9 @@ class PostBox:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-            left = [*self._refused, *(() if self._in_hand is None else (self._in_hand,)), *self._posts]
-            self._posts.clear()
+            left = [*self._refused, *(() if self._in_hand is None else (self._in_hand,))]
+            while self._posts:  # one by one: threads may put something in meanwhile
+                left.append(self._posts.popleft())
             self._refused.clear()
             self._in_hand = None
         return [post.event if type(post) is Post else post for post in left]

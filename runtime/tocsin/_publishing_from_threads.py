@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ._composing import cause_of, check_duration, compose
 from ._fast_publishing import Publishing, server_here
-from ._lifecycle import is_over
+from ._lifecycle import Phase, is_over
 from ._posts import Post
 from ._publishing import own_server
 from ._receipt import Receipt
@@ -61,10 +61,11 @@ class PublishingFromThreads(Publishing):
         """Hand *event* over from any other thread to be published soon, and return without waiting for that.
 
         Many times as quick as `publish_from_thread`. Events posted by one thread are published in order, and one that
-        has to wait for room holds up those behind it. Up to 10,000 may be on their way; then it waits, and raises
-        TimeoutError after *timeout* seconds (None: no limit). Raise BusClosed when the bus has ended, WrongThread in
-        the loop's own thread. There is no receipt: what cannot be published (RouteError, MailboxFull, wrong options) is
-        told of in the log; what was not published when the bus stopped is in `StopReport.unpublished`.
+        has to wait for room holds up those behind it. Some 10,000 may be on their way; then it waits, and raises
+        TimeoutError after *timeout* seconds (None: no limit). Raise BusClosed when the bus has ended, or drains and
+        this is not the thread of a handler; WrongThread in the loop's own thread. There is no receipt: what cannot be
+        published (RouteError, MailboxFull, wrong options) is told of in the log; what was not published when the bus
+        stopped is in `StopReport.unpublished`.
         """
         run = self._run
         is_plain = not options and timeout is None and server_here() is None
@@ -73,7 +74,10 @@ class PublishingFromThreads(Publishing):
             return
         run = self._up_for_thread("post_from_thread", timeout)
         # The cause is looked up here: the handler whose thread this is may be through when the loop gets to it.
-        announce, cause = run.instruments.announce, cause_of(own_server(run))
+        server = own_server(run)
+        if server is None and run.phase in (Phase.DRAINING, Phase.STOPPING):
+            raise BusClosed(self.name, str(run.phase))  # or threads that never rest would make the drain last for ever
+        announce, cause = run.instruments.announce, cause_of(server)
         with nullcontext() if announce is None else announce(event, options, None):
             run.posts.post(Post(event, options, cause), timeout)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -162,7 +163,7 @@ async def test_with_metrics_alone_events_go_the_fast_way(make_bus: MakeBus, coll
 
     async with bus.running():
         await bus.publish(1)
-        assert bus.offer(2)
+        assert bus.offer(deque([2]), 1)
         await bus.drain()
     assert collector.values("messaging.client.consumed.messages", SUBSCRIPTION) == {("work",): 2}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -102,7 +103,7 @@ async def test_an_event_of_a_measured_bus_still_goes_the_fast_way(make_bus: Make
 
     async with bus.running():
         await bus.publish(Note("x"))
-        assert bus.offer(Note("y"))
+        assert bus.offer(deque([Note("y")]), 1)
         await bus.drain()
         (its,) = bus.statistics().subscriptions.values()
     assert its.measured == 2

@@ -6,6 +6,8 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 import anyio
@@ -14,7 +16,7 @@ import pytest
 
 from tests.runtime.helpers import Gated, Note
 from tests.runtime.test_from_threads import InThread, until
-from tocsin import BusClosed, Delivery, EventBus, Reject, WrongThread
+from tocsin import BusClosed, BusNotRunning, Delivery, EventBus, Reject, WrongThread
 from tocsin._posts import CAPACITY, Post, PostBox
 
 MakeBus = Callable[..., EventBus]
@@ -117,6 +119,36 @@ async def test_what_was_posted_before_a_drain_is_published_in_it(make_bus: MakeB
     assert bus.stop_report.unpublished == ()
 
 
+async def test_while_the_bus_drains_a_thread_is_refused_or_the_drain_might_never_end(make_bus: MakeBus) -> None:
+    bus, slow = make_bus(), Gated()
+    bus.subscribe(slow, int, name="slow")
+    async with bus.running(), anyio.create_task_group() as group:
+        await bus.publish(1)
+        group.start_soon(bus.drain)
+        await until(lambda: bus.phase == "draining")
+        with pytest.raises(BusClosed, match="draining"):
+            await InThread(lambda: bus.post_from_thread(2)).result()
+        slow.open()
+    assert slow.done == [1]
+
+
+async def test_while_the_bus_drains_what_the_thread_of_a_handler_posts_is_taken(make_bus: MakeBus) -> None:
+    bus, quick, goes_on = make_bus(), Gated(is_open=True), threading.Event()
+    bus.subscribe(quick, int, name="quick")
+
+    @bus.subscriber(str)
+    def in_thread(text: str) -> None:
+        goes_on.wait()
+        bus.post_from_thread(7)
+
+    async with bus.running(), anyio.create_task_group() as group:
+        await bus.publish("text")
+        group.start_soon(bus.drain)
+        await until(lambda: bus.phase == "draining")
+        goes_on.set()
+    assert quick.done == [7]
+
+
 async def test_what_was_not_published_is_in_the_report_of_the_stop(make_bus: MakeBus) -> None:
     bus, slow = make_bus(), Gated()
     bus.subscribe(slow, int, name="slow", mailbox=1, grace_period=0.0)
@@ -126,6 +158,34 @@ async def test_what_was_not_published_is_in_the_report_of_the_stop(make_bus: Mak
     assert bus.stop_report is not None
     assert bus.stop_report.unpublished == (2, 3, 4)
     assert [each.event for each in bus.stop_report.returned] == [0, 1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10))
+async def test_of_threads_that_post_until_the_stop_no_event_is_lost(make_bus: MakeBus, seed: int) -> None:
+    bus, quick, taken = make_bus(), Gated(is_open=True), [list[int]() for _ in range(4)]
+    bus.subscribe(quick, int, name="quick")
+
+    def post_until_refused(mine: list[int], number: int) -> None:
+        with suppress(BusClosed, BusNotRunning):
+            while True:
+                bus.post_from_thread(number)
+                mine.append(number)
+                number += 1
+
+    async with bus.running(drain_timeout=0.0):
+        threads = [
+            threading.Thread(target=post_until_refused, args=(mine, place * 1_000_000_000))
+            for place, mine in enumerate(taken)
+        ]
+        for thread in threads:
+            thread.start()
+        await until(lambda: len(quick.done) > seed * 700)
+    for thread in threads:
+        thread.join()
+    assert bus.stop_report is not None
+    returned = [each.event for each in bus.stop_report.returned]
+    assert sorted([*quick.done, *returned, *bus.stop_report.unpublished]) == sorted(chain(*taken))
 
 
 async def test_what_cannot_be_published_is_told_of_in_the_log(
@@ -171,7 +231,7 @@ async def test_a_time_that_is_none_is_refused(make_bus: MakeBus, limit: Any) -> 
 
 
 def box(publish: Callable[[Post], Any]) -> PostBox:
-    return PostBox("shop", lambda event: False, publish, nothing, 32, lambda post, error: None, lambda: None)
+    return PostBox("shop", lambda posts, count: 0, publish, nothing, 32, lambda post, error: None, lambda: None)
 
 
 async def nothing() -> None: ...
@@ -224,6 +284,6 @@ async def test_a_loop_that_ended_without_a_word_refuses(anyio_backend_name: str)
     thread.start()
     thread.join()
     orphan = made.result()
-    orphan.post(Post("lost", {}, None), None)
-    with pytest.raises(BusClosed):
-        orphan.post(Post("refused", {}, None), None)
+    for _ in range(2):
+        with pytest.raises(BusClosed):
+            orphan.post(Post("refused", {}, None), None)
