@@ -692,6 +692,25 @@ async def test_a_handler_that_finishes_its_actor_after_the_report_changes_nothin
     assert (bus.ledger().returned, bus.ledger().handled) == (1, 0)
 
 
+async def test_a_handler_that_ends_after_the_report_changes_nothing_in_its_receipt(make_bus: MakeBus) -> None:
+    bus, release = make_bus(), anyio.Event()
+
+    async def stubborn(event: int) -> None:
+        with anyio.CancelScope(shield=True):
+            await release.wait()
+        raise FinishActor
+
+    bus.subscribe(stubborn, int, name="stubborn", grace_period=0, timeout=None)
+    async with bus.running(drain_timeout=0):
+        receipt = await bus.publish(1)
+        await anyio.wait_all_tasks_blocked()
+        await bus.stop(drain_timeout=0)
+        told = receipt.outcomes
+        assert isinstance(told["stubborn"], Returned)
+        release.set()
+    assert (receipt.is_settled, receipt.outcomes) == (True, told)
+
+
 class FailsOnce(Random):
     """Chance that breaks the first time it is asked: an error of ours, in the middle of settling a delivery."""
 
