@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from tests.virtual_time import run_on_asyncio
@@ -618,10 +619,11 @@ async def test_fault_G7_a_leap_of_the_clock_fires_what_is_due_once(make_bus: Mak
 @pytest.mark.real_time
 async def test_fault_C2_a_thread_that_does_not_end_is_named_and_waited_for(make_bus: MakeBus) -> None:
     bus = make_bus()
-    release = threading.Event()
+    begun, release = threading.Event(), threading.Event()
     reports: list[StopReport] = []
 
     def block(event: int) -> None:
+        begun.set()
         release.wait(10)
 
     async def wait() -> None:
@@ -631,7 +633,7 @@ async def test_fault_C2_a_thread_that_does_not_end_is_named_and_waited_for(make_
     bus.subscribe(block, int, grace_period=0.05)
     async with anyio.create_task_group() as group, bus.running(drain_timeout=0):
         await bus.publish(1)
-        await anyio.sleep(0.05)
+        await anyio.to_thread.run_sync(begun.wait)
         group.start_soon(wait)
     assert [each.child for each in reports[0].unstopped] == ["test/block"]
     assert bus.ledger().returned == 1

@@ -12,7 +12,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from tests.runtime.failing import ONCE, MakeBus, only_letter, outcome_of, publish_all, run_until_it_ends
+from tests.runtime.failing import ONCE, MakeBus, only_letter, outcome_of, publish_all, run_until_it_ends, until
 from tocsin import (
     DeadLettered,
     DeadLetterReason,
@@ -182,8 +182,7 @@ async def test_fault_C7_threads_that_block_starve_neither_the_loop_nor_the_threa
 
     async with bus.running():
         receipts = await publish_all(bus, *range(45))
-        await anyio.sleep(0.05)
-        assert bus.statistics().subscriptions["subject"].in_flight == 45
+        await until(lambda: bus.statistics().subscriptions["subject"].in_flight == 45, limit=LIMIT)
         with anyio.fail_after(LIMIT):
             assert await outcome_of(bus, "text", "neighbour") == Handled()
             assert await anyio.to_thread.run_sync(threading.get_ident) != threading.get_ident()
