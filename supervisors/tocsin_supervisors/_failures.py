@@ -73,36 +73,49 @@ class Failure:
     @classmethod
     def of(cls, exc: BaseException) -> Failure:
         """Return the snapshot of *exc*. *exc* itself is left as it is; see `forget_traceback`."""
-        message = _message(exc)
-        causes = _first(_causes(exc), MAX_CAUSES)
-        leaves, deep = _first(leaves_of(exc) if is_group(exc) else iter(()), MAX_LEAVES), _too_deep(exc)
-        frames = Frames.of(exc)
-        text, type_name = frames.text(), qualified_name(type(exc))
-        fingerprint = type_name + frames.place()
-        if leaves:
-            inner = Frames.of(leaves[0])
-            text += f"first of its leaves, {qualified_name(type(leaves[0]))}:\n{inner.text()}" if inner.shown else ""
-            fingerprint = f"{type_name}[{qualified_name(type(leaves[0]))}]{inner.place() or frames.place()}"
-        return cls(
-            type=type_name,
-            message=shortened(message, MAX_MESSAGE),
-            # Its end is the innermost frame, so the beginning is what can be missed.
-            traceback=text if len(text) <= MAX_TRACEBACK else "…" + text[1 - MAX_TRACEBACK :],
-            causes=tuple(_summary(each) for each in causes[:MAX_CAUSES]),
-            leaves=tuple(_summary(each) for each in leaves[:MAX_LEAVES]),
-            truncated=(
-                deep
-                or len(message) > MAX_MESSAGE
-                or len(text) > MAX_TRACEBACK
-                or len(causes) > MAX_CAUSES
-                or len(leaves) > MAX_LEAVES
-                or frames.left_out > 0
-            ),
-            fingerprint=fingerprint,
-        )
+        if is_group(exc) or _next_cause(exc) is not None:
+            return _of_several(exc)
+        kind, message, frames = qualified_name(type(exc)), _message(exc), Frames.of(exc)
+        text = frames.text()
+        is_cut = len(message) > MAX_MESSAGE or len(text) > MAX_TRACEBACK or frames.left_out > 0
+        # By position: this is made at every failed attempt, and keywords cost as much as all that is given.
+        return cls(kind, shortened(message, MAX_MESSAGE), _end_of(text), (), (), is_cut, kind + frames.place())
 
     def __str__(self) -> str:
         return f"{self.type}: {self.message}" if self.message else self.type
+
+
+def _of_several(exc: BaseException) -> Failure:
+    """Return the snapshot of a group, or of an exception that has causes."""
+    kind, message, frames = qualified_name(type(exc)), _message(exc), Frames.of(exc)
+    causes = _first(_causes(exc), MAX_CAUSES)
+    leaves, deep = _first(leaves_of(exc) if is_group(exc) else iter(()), MAX_LEAVES), _too_deep(exc)
+    text, fingerprint = frames.text(), kind + frames.place()
+    if leaves:
+        first, inner = qualified_name(type(leaves[0])), Frames.of(leaves[0])
+        text += f"first of its leaves, {first}:\n{inner.text()}" if inner.shown else ""
+        fingerprint = f"{kind}[{first}]{inner.place() or frames.place()}"
+    return Failure(
+        type=kind,
+        message=shortened(message, MAX_MESSAGE),
+        traceback=_end_of(text),
+        causes=tuple(map(_summary, causes[:MAX_CAUSES])),
+        leaves=tuple(map(_summary, leaves[:MAX_LEAVES])),
+        truncated=(
+            deep
+            or len(message) > MAX_MESSAGE
+            or len(text) > MAX_TRACEBACK
+            or len(causes) > MAX_CAUSES
+            or len(leaves) > MAX_LEAVES
+            or frames.left_out > 0
+        ),
+        fingerprint=fingerprint,
+    )
+
+
+def _end_of(text: str) -> str:
+    # Its end is the innermost frame, so the beginning is what can be missed.
+    return text if len(text) <= MAX_TRACEBACK else "…" + text[1 - MAX_TRACEBACK :]
 
 
 STRAY_CANCELLATIONS = ("asyncio.exceptions.CancelledError", "trio.Cancelled")
@@ -213,6 +226,9 @@ def forget_traceback(exc: BaseException) -> None:
     Without it, an exception instance raised again and again collects one traceback entry each time, and a kept
     exception keeps the handler's locals. Walks at most 1,000 exceptions.
     """
+    if not is_group(exc) and _cause_of(exc) is None and _context_of(exc) is None:
+        _set_traceback(exc, None)  # the usual one stands alone
+        return
     waiting: deque[BaseException] = deque([exc])
     seen = {id(exc)}
     while waiting:
@@ -266,17 +282,28 @@ def _summary(exc: BaseException) -> str:
     return f"{qualified_name(type(exc))}: {message}" if message else qualified_name(type(exc))
 
 
+def _style_of(kind: type) -> object:
+    for base in _mro_of(kind):
+        style = _dict_of(base).get("__str__", _NONE)
+        if style is not _NONE:
+            return style
+    return _NONE  # pragma: no cover  # object has one
+
+
+_NONE = object()
+_PLAIN, _OF_A_KEY = vars(BaseException)["__str__"], vars(KeyError)["__str__"]
+
+
 def _message(exc: BaseException) -> str:
     limit = MAX_MESSAGE + 1
-    kind = type(exc)
-    style = next(_dict_of(base)["__str__"] for base in _mro_of(kind) if "__str__" in _dict_of(base))
+    style = _style_of(type(exc))
     # The two usual ways are followed by hand: str() of several arguments, or of a KeyError, costs what they weigh.
-    if style is vars(BaseException)["__str__"]:
+    if style is _PLAIN:
         args = _args_of(exc)
         if len(args) > 1:
             more = ", …" if len(args) > 10 else ""
             return shortened(f"({', '.join(safe_repr(arg, limit) for arg in args[:10])}{more})", limit)
         return safe_text(args[0], limit) if args else ""
-    if style is vars(KeyError)["__str__"] and len(_args_of(exc)) == 1:
+    if style is _OF_A_KEY and len(_args_of(exc)) == 1:
         return safe_repr(_args_of(exc)[0], limit)
     return safe_text(exc, limit)

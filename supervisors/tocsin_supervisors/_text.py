@@ -15,7 +15,6 @@ import os
 import sys
 import uuid
 from base64 import b64encode
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields as dataclass_fields
 from dataclasses import is_dataclass
@@ -48,6 +47,8 @@ def safe_text(value: object, limit: int = 200) -> str:
     format characters (ANSI escapes, bidirectional overrides), lone surrogates and other unprintable characters are
     written as backslash escapes. What is cut off is marked by an ellipsis.
     """
+    if type(value) is str and len(value) <= limit and value.isprintable():
+        return value  # as nearly everything that is asked for is
     return _one_line(value, str, limit)
 
 
@@ -62,8 +63,13 @@ def qualified_name(kind: type) -> str:
         module = _module_of(kind)
     except AttributeError:  # a class may delete its __module__
         module = None
-    prefix = module if type(module) is str else "?"
-    return safe_text(f"{prefix}.{_qualname_of(kind)}", 400)
+    return _joined_name(module if type(module) is str else "?", _qualname_of(kind))
+
+
+# By the two texts, not by the class: that may be made anew all the time, and must not live on in here.
+@lru_cache(maxsize=1024)
+def _joined_name(module: str, name: str) -> str:
+    return safe_text(f"{module}.{name}", 400)
 
 
 def escaped(text: str) -> str:
@@ -92,62 +98,73 @@ def json_safe(value: object) -> Any:
 @final
 @attrs.frozen
 class Frames:
-    """The innermost frames of an exception's traceback, each as (file, line, function, source line)."""
+    """The innermost frames of an exception's traceback, as text."""
 
-    shown: tuple[tuple[str, int, str, str], ...]
+    shown: tuple[str, ...]  # as the interpreter would print them, outermost first
     left_out: int
-    own: tuple[str, int, str] | None  # the innermost frame of the application, or the innermost of all
+    _place: str
 
     @classmethod
     def of(cls, exc: BaseException) -> Frames:
         """Return the frames of *exc*; its length in frames costs only the walk."""
-        innermost: deque[TracebackType] = deque(maxlen=MAX_FRAMES)
-        total, own, node = 0, None, _traceback_of(exc)
+        entries: list[TracebackType] = []
+        node = _traceback_of(exc)
         while node is not None:
-            innermost.append(node)
-            total += 1
-            own = node if _is_of_application(node.tb_frame) else own
+            entries.append(node)
             node = node.tb_next
-        place = own or (innermost[-1] if innermost else None)
-        return cls(
-            shown=tuple((*_place_of(entry), _source_line(entry)) for entry in innermost),
-            left_out=total - len(innermost),
-            own=place and _place_of(place),
-        )
+        if not entries:
+            return _NO_FRAMES
+        innermost = entries[-MAX_FRAMES:]
+        return cls(tuple(map(_frame_text, innermost)), len(entries) - len(innermost), _place_in(entries))
 
     def text(self) -> str:
-        """Return them as the interpreter would print them, one printable line after the other."""
-        left_out = [f"  ... {self.left_out} outer frames left out\n"] if self.left_out else []
-        return "".join([*left_out, *(_frame_text(*frame) for frame in self.shown)])
+        """Return them as one text, of printable lines."""
+        left_out = f"  ... {self.left_out} outer frames left out\n" if self.left_out else ""
+        return left_out + "".join(self.shown)
 
     def place(self) -> str:
-        """Return " at file:function:line" of the application's frame, nothing without any."""
-        if self.own is None:
-            return ""
-        file, line, function = self.own
-        return f" at {os.path.basename(file)}:{function}:{line}"
+        """Return " at file:function:line" of the application's innermost frame, or of the innermost of all; nothing
+        without any."""
+        return self._place
 
 
-def _frame_text(file: str, line: int, function: str, source: str) -> str:
-    return f'  File "{file}", line {line}, in {function}\n' + (f"    {source}\n" if source else "")
+_NO_FRAMES = Frames((), 0, "")
 
 
-def _place_of(entry: TracebackType) -> tuple[str, int, str]:
-    code = entry.tb_frame.f_code
-    return _remembered_text(str(code.co_filename), 300), entry.tb_lineno or 0, _remembered_text(str(code.co_name), 200)
-
-
-# Names of files and functions: there are few, and each is asked for again and again.
-_remembered_text = lru_cache(maxsize=1024)(safe_text)
-
-
-def _source_line(entry: TracebackType) -> str:
-    frame = entry.tb_frame
+def _frame_text(entry: TracebackType) -> str:
+    frame, line = entry.tb_frame, entry.tb_lineno or 0
+    code = frame.f_code
     try:
-        source = linecache.getline(frame.f_code.co_filename, entry.tb_lineno or 0, frame.f_globals)
+        source = linecache.getline(code.co_filename, line, frame.f_globals)
     except Exception:  # a module's loader may fail in any way; the traceback then has no source line
-        return ""
-    return shortened(escaped(source.strip()[:300]), 200)
+        source = ""
+    return _remembered_frame(str(code.co_filename), line, str(code.co_name), source)
+
+
+def _place_in(entries: list[TracebackType]) -> str:
+    for entry in reversed(entries):
+        if _is_of_application(entry.tb_frame):
+            return _place_of(entry)
+    return _place_of(entries[-1])
+
+
+def _place_of(entry: TracebackType) -> str:
+    code = entry.tb_frame.f_code
+    return _remembered_place(str(code.co_filename), entry.tb_lineno or 0, str(code.co_name))
+
+
+# Exceptions come from few places, and what is said of each is asked for again and again. Made of nothing but texts, so
+# that no code and no module lives on in here; with the line of source, which may be another one after a reload.
+@lru_cache(maxsize=1024)
+def _remembered_frame(file: str, line: int, function: str, source: str) -> str:
+    source = shortened(escaped(source.strip()[:300]), 200)
+    head = f'  File "{safe_text(file, 300)}", line {line}, in {safe_text(function)}\n'
+    return f"{head}    {source}\n" if source else head
+
+
+@lru_cache(maxsize=1024)
+def _remembered_place(file: str, line: int, function: str) -> str:
+    return f" at {os.path.basename(safe_text(file, 300))}:{safe_text(function)}:{line}"
 
 
 def _is_of_application(frame: FrameType) -> bool:
