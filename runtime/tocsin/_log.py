@@ -48,7 +48,9 @@ class BusLog:
 
     def dead_lettered(self, letter: DeadLetter[Any], delivery: AnyDelivery | None) -> None:
         """Tell of a dead letter, that of *delivery* if there was one, unless the throttle holds it back."""
-        throttle = self._throttles.setdefault(letter.subscription, LogThrottle())
+        throttle = self._throttles.get(letter.subscription)
+        if throttle is None:
+            throttle = self._throttles[letter.subscription] = LogThrottle()
         allowed = throttle.allow(self._now())
         if not isinstance(allowed, Allowed):
             if allowed.first:

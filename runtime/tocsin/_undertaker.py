@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, final
 
 from tocsin_supervisors import DeadLetter, DeadLetterReason, DeadLetterRefused, qualified_name
+from tocsin_supervisors._dead_letters import add_new
 
 from ._reports import DeliveryDeadLettered
 
@@ -45,7 +46,7 @@ class Undertaker:
         )
         if delivery.replayed is not None:
             letter = letter.after(delivery.replayed)
-        if (kept := self._add(letter, delivery)) is None:
+        if not self._add(letter, delivery):
             return None
         if self._run.is_observed:
             self._run.report(
@@ -54,12 +55,12 @@ class Undertaker:
                     event_id=letter.event_id,
                     reason=reason,
                     attempts=delivery.attempt,
-                    letter=kept.id,
+                    letter=letter.id,
                     failure=failure,
                     at=self._run.now(),
                 )
             )
-        return kept.id
+        return letter.id
 
     def bury_undeliverable(self, envelope: Envelope[Any]) -> None:
         """Put an event that matched nobody into the office."""
@@ -73,23 +74,23 @@ class Undertaker:
         )
         self._add(letter, None)
 
-    def _add(self, letter: DeadLetter[Any], delivery: AnyDelivery | None) -> DeadLetter[Any] | None:
-        """Put *letter*, that of *delivery*, into the office and the store, and tell of it in the log; None if it was
+    def _add(self, letter: DeadLetter[Any], delivery: AnyDelivery | None) -> bool:
+        """Put *letter*, that of *delivery*, into the office and the store, and tell of it in the log; False if it was
         refused.
         """
         office, log = self._run.office, self._run.log
         errors = office.sink_errors
         try:
-            letter = office.add(letter)
+            add_new(office, letter)
         except DeadLetterRefused as refusal:
             log.letter_refused(refusal)
-            return None
+            return False
         log.dead_lettered(letter, delivery)
         if self._run.keeper is not None:
             self._run.keeper.letters.keep(letter, delivery)
         if office.sink_errors > errors and office.sink_failure is not None:
             log.sink_failed(letter, office.sink_failure)
-        return letter
+        return True
 
 
 def _facts(envelope: Envelope[Any]) -> dict[str, Any]:

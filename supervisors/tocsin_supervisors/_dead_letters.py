@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Generic, Protocol, TextIO, TypeAlias, TypedDict, TypeVar, Unpack, final
@@ -11,7 +12,7 @@ import attrs
 from ._checks import count
 from ._failures import Failure
 from ._letters import DeadLetter as DeadLetter
-from ._letters import DeadLetterNotFound, DeadLetterReason, DeadLetterRefused, aware, numbered
+from ._letters import DeadLetterNotFound, DeadLetterReason, DeadLetterRefused, aware, number_in_place, numbered
 from ._text import qualified_name
 
 T = TypeVar("T")
@@ -112,8 +113,8 @@ class DeadLetterOffice(Generic[T]):
     sink_errors: int = attrs.field(default=0, init=False)
     sink_failure: Failure | None = attrs.field(default=None, init=False)
     mirror: DeadLetterMirror | None = attrs.field(default=None, init=False)  # set by a bus that has a store
-    # number -> letter, ascending
-    _letters: dict[int, DeadLetter[T]] = attrs.field(factory=dict[int, DeadLetter[T]], init=False)
+    # number -> letter, ascending. No plain dict: to find the first key of one costs what was deleted before it.
+    _letters: OrderedDict[int, DeadLetter[T]] = attrs.field(factory=OrderedDict[int, DeadLetter[T]], init=False)
 
     def add(self, letter: DeadLetter[T]) -> DeadLetter[T]:
         """Keep *letter* under a number of its own and return it with that number.
@@ -124,17 +125,20 @@ class DeadLetterOffice(Generic[T]):
         if issubclass(type(letter.event), DeadLetter):
             self.refused += 1
             raise DeadLetterRefused(letter)
-        self.added += 1
-        kept = numbered(letter, self.added)
-        self._letters[kept.id] = kept
+        kept = numbered(letter, self.added + 1)
+        self._keep(kept)
+        return kept
+
+    def _keep(self, letter: DeadLetter[T]) -> None:
+        self.added = letter.id
+        self._letters[letter.id] = letter
         self._evict()
         if self.sink is not None:
             try:
-                self.sink.take(kept)
+                self.sink.take(letter)
             except Exception as error:  # user code may fail in any way; the ring is the last resort and has the letter
                 self.sink_errors += 1
                 self.sink_failure = Failure.of(error)
-        return kept
 
     def get(self, id: int) -> DeadLetter[T]:
         """Return the letter of that number and leave it there. Raise `DeadLetterNotFound` if it is gone."""
@@ -213,7 +217,7 @@ class DeadLetterOffice(Generic[T]):
 
     def _insert(self, letters: Sequence[DeadLetter[T]]) -> None:
         items = [*self._letters.items(), *((letter.id, letter) for letter in letters)]
-        self._letters = dict(sorted(items, key=lambda item: item[0]))
+        self._letters = OrderedDict(sorted(items, key=lambda item: item[0]))
 
     def _evict(self) -> None:
         while len(self._letters) > self.capacity:
@@ -230,3 +234,12 @@ class DeadLetterOffice(Generic[T]):
         if 0 < id <= self.added:
             return "it was evicted, purged, or is taken by another replay"
         return f"numbers run from 1 to {self.added} so far"
+
+
+def add_new(office: DeadLetterOffice[Any], letter: DeadLetter[Any]) -> None:
+    """Keep *letter*, which nobody else has yet, under a number of its own; see `DeadLetterOffice.add`, which makes a
+    copy to number."""
+    if issubclass(type(letter.event), DeadLetter):
+        office.add(letter)  # to be refused there
+    number_in_place(letter, office.added + 1)
+    office._keep(letter)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar, cast, final
@@ -36,6 +36,8 @@ class DeadLetterNotFound(LookupError):
 
 
 def aware(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if type(value) is datetime and value.tzinfo is UTC:
+        return  # as all are that we make ourselves
     if not isinstance(value, datetime) or value.utcoffset() != timedelta(0):
         raise ValueError(f"{attribute.name}={value!r} must be an aware datetime in UTC: datetime.now(timezone.utc)")
 
@@ -154,8 +156,13 @@ def numbered(letter: DeadLetter[T], number: int) -> DeadLetter[T]:
     copy = cast("DeadLetter[T]", object.__new__(DeadLetter))
     for name in _field_names():
         object.__setattr__(copy, name, getattr(letter, name))
-    object.__setattr__(copy, "id", number)
+    number_in_place(copy, number)
     return copy
+
+
+def number_in_place(letter: DeadLetter[Any], number: int) -> None:
+    """Give *letter*, which nobody else has yet, its number: without a copy."""
+    object.__setattr__(letter, "id", number)
 
 
 @cache
