@@ -8,7 +8,6 @@ asyncio pierces a shield, but only that of the task it is called on, which is th
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from contextvars import copy_context
 from functools import partial
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, assert_never, final
 import anyio
 import anyio.lowlevel
 
+from ._backends import monotonic_clock, sleepers, turns
 from ._cells import Cell
 from ._children import Resident
 from ._directives import (
@@ -51,11 +51,12 @@ from ._residences import Residence
 from .exceptions import SupervisorNotRunning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from contextvars import Context
 
     from anyio.abc import TaskGroup
 
+    from ._backends import Sleeper
     from ._contexts import ChildContext
     from ._decisions import Machine
     from ._directives import Directive, Fact
@@ -89,7 +90,10 @@ class Run:
         self._group: TaskGroup | None = None
         self._context: Context | None = None
         self._inbox: deque[Fact] = deque([Begin()])
-        self._wake: anyio.Event | None = None
+        # Once it lives: what it asks of the event loop, bound to it, as it is asked several times for each crash.
+        self._now: Callable[[], float]
+        self._turn: Callable[[], Awaitable[object]]
+        self._sleeper: Sleeper | None = None
         self._replies = Replies()
         self._unstopped: dict[str, Unstopped] = {}
         self._stop_errors: list[StopFailed] = []
@@ -99,8 +103,8 @@ class Run:
     def post(self, fact: Fact) -> None:
         """Give the machine a fact to note, soon and in order."""
         self._inbox.append(fact)
-        if self._wake is not None:
-            self._wake.set()
+        if self._sleeper is not None:
+            self._sleeper.wake()
 
     def request_stop(self) -> None:
         """Begin the ordered stop."""
@@ -187,6 +191,7 @@ class Run:
         """Run the children until all are down. Nothing is raised here: the error is kept for whoever runs the
         supervisor."""
         self._context = copy_context()
+        self._now, self._turn, self._sleeper = monotonic_clock(), turns(), sleepers()()
         try:
             with anyio.CancelScope(shield=True):
                 async with anyio.create_task_group() as self._group:
@@ -195,12 +200,15 @@ class Run:
             self.error = gravest(error)
         finally:
             self._finish()
+            # What is kept of a run must not keep its event loop.
+            self._sleeper = None
+            del self._now, self._turn
 
     async def _loop(self) -> None:
         machine = self.machine
         while not machine.is_over:
             due = await self._pause()
-            now = anyio.current_time()
+            now = self._now()
             if due is not None and due <= now:
                 self._tell_machine(Tick(late=now - due), now)
             for _ in range(MAX_FACTS):
@@ -212,13 +220,11 @@ class Run:
         """Wait until there is a fact, or something is due; give when the next thing is, as it was known before."""
         due = self.machine.next_due()
         try:
-            if self._inbox or (due is not None and due <= anyio.current_time()):
+            if self._inbox or (due is not None and due <= self._now()):
                 # However short the backoff, others get their turn between two restarts, and between many starts.
-                await anyio.lowlevel.checkpoint()
+                await self._turn()
             else:
-                self._wake = anyio.Event()
-                with anyio.CancelScope(deadline=math.inf if due is None else due):
-                    await self._wake.wait()
+                await self._sleep(due)
         # trio raises it in whichever task is at hand. No test can make a signal land in this very line.
         except KeyboardInterrupt as error:  # pragma: no cover
             self._inbox.append(Broke(error))  # stop in order, and raise it where it belongs
@@ -227,6 +233,14 @@ class Run:
             # through, it would end all children at once, and then the supervisor without a word.
             self._inbox.append(Broke(ForeignCancellation(f"supervisor {self.path!r}: its own task was cancelled")))
         return due
+
+    async def _sleep(self, due: float | None) -> None:
+        assert self._sleeper is not None
+        if due is None:
+            await self._sleeper.sleep()
+        else:
+            with anyio.CancelScope(deadline=due):
+                await self._sleeper.sleep()
 
     def _tell_machine(self, fact: Fact, now: float) -> None:
         for directive in self.machine.on(fact, now):
@@ -238,8 +252,10 @@ class Run:
         """Let go of what a crash keeps alive, unless it is to be raised as part of another error, here or to whoever
         had the child started."""
         error: BaseException | None = getattr(fact.exit, "error", None)
+        if error is None:
+            return
         problems = (self.machine.error, *self._replies.errors())
-        if error is not None and not any(is_part_of(each, error) for each in problems):
+        if not any(is_part_of(each, error) for each in problems):
             forget_traceback(error)
 
     def _finish(self) -> None:
