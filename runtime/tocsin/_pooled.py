@@ -247,6 +247,11 @@ class PooledServer(Server, Resident):
     # ── for its worker ──
 
     @property
+    def is_to_be_judged(self) -> bool:
+        """True when an attempt is over that has to be judged outside of the scope."""
+        return self._result is not None
+
+    @property
     def is_up(self) -> bool:
         """True while a life is up."""
         return self.residence is not None

@@ -20,10 +20,14 @@ if TYPE_CHECKING:
     from ._workers import Worker
 
 
+_THROUGH = Sign()  # it has ended
+
+
 @types.coroutine
 def work(worker: Worker) -> Generator[Any, Any, None]:
-    """Go on with whoever stands in line, until one of them is through: its life, or an attempt that is to be judged
-    outside of the scope. What a handler raises that is no `Exception` comes out of here.
+    """Go on with whoever stands in line, until one of them is through, and that is to be judged outside of the scope: an
+    attempt, or a life after which the worker is not as it was. What a handler raises that is no `Exception` comes out of
+    here.
     """
     watch = worker.watch
     look, subject, group, scope = watch.look, watch.subject, watch.group, watch.innermost()
@@ -41,12 +45,12 @@ def work(worker: Worker) -> Generator[Any, Any, None]:
             try:
                 sign = server.step(server.send, None)
             except StopIteration:
-                return
+                sign = _THROUGH
             has_waited = type(sign) is not Sign
             if has_waited:
-                sign = yield from drive_on(worker, driven, sign, server.step)
-                if sign is None:
-                    return
+                sign = (yield from drive_on(worker, driven, sign, server.step)) or _THROUGH
+            if sign is _THROUGH and not worker.ends(server, scope):
+                return
             server.worker = None
             left -= slice_ - server.left
             if sign is AGAIN:
