@@ -27,6 +27,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tocsin")
 
+# How loudly it is told what supervisors did; nothing of all the rest.
+_LEVELS: dict[type, int] = {
+    supervision.ChildParked: logging.CRITICAL,
+    supervision.SupervisorGaveUp: logging.CRITICAL,
+    supervision.ChildCrashed: logging.ERROR,
+    supervision.ChildStartFailed: logging.ERROR,
+    supervision.ChildSuspended: logging.ERROR,
+    supervision.StopTimedOut: logging.ERROR,
+    supervision.LoopStalled: logging.ERROR,
+}
+
 
 @final
 class BusLog:
@@ -60,6 +71,8 @@ class BusLog:
                     letter.subscription,
                     actor=letter.subscription,
                 )
+            return
+        if not logger.isEnabledFor(logging.WARNING):
             return
         before = f" ({allowed.suppressed_before} before it were not logged)" if allowed.suppressed_before else ""
         cause = "" if letter.failure is None else f": {letter.failure.type}: {safe_text(letter.failure.message)}"
@@ -209,20 +222,11 @@ class BusLog:
 
     def lifecycle(self, report: supervision.Report) -> None:
         """Tell of what supervisors did, as loudly as it matters."""
-        match report:
-            case supervision.ChildParked() | supervision.SupervisorGaveUp():
-                level = logging.CRITICAL
-            case (
-                supervision.ChildCrashed()
-                | supervision.ChildStartFailed()
-                | supervision.ChildSuspended()
-                | supervision.StopTimedOut()
-                | supervision.LoopStalled()
-            ):
-                level = logging.ERROR
-            case _:
-                return
-        self._write(level, "%s", headline(report), actor=report.child, report=type(report).__name__)
+        level = _LEVELS.get(type(report))
+        if level is None or not logger.isEnabledFor(level):
+            return
+        child: object = getattr(report, "child", None)
+        self._write(level, "%s", headline(report), actor=child, report=type(report).__name__)
 
     def _before(self, throttle: LogThrottle) -> str | None:
         """Say how many were held back before this one, in words to be added; None: this one is held back."""
