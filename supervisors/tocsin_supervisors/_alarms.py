@@ -32,7 +32,8 @@ class Alarms(Generic[K]):
 
     def set(self, key: K, when: float) -> None:
         """Have *key* due at *when*, instead of any time it had before; never if that is infinite."""
-        self.clear(key)
+        if self._times:
+            self.clear(key)
         if when == math.inf:
             return
         if self._is_patience(key):
@@ -44,12 +45,17 @@ class Alarms(Generic[K]):
 
     def clear(self, key: K) -> None:
         """Have *key* never due."""
-        self._times.pop(key, None)
-        self._patience.pop(key, None)
+        if self._times.pop(key, None) is not None:
+            self._patience.pop(key, None)
 
     def is_set(self, key: K) -> bool:
         """Tell whether *key* has a time."""
         return key in self._times
+
+    @property
+    def is_any_set(self) -> bool:
+        """True while any key has a time: else there is nothing to clear."""
+        return bool(self._times)
 
     @property
     def has_patience(self) -> bool:

@@ -147,11 +147,13 @@ def sort_leaves(exc: BaseException, cancelled: type[BaseException]) -> Leaves:
     Never recurses. A group beyond the limits counts as one ordinary leaf, so no exception yields nothing at all.
     """
     grouped = is_group(exc)
+    if not grouped and _is(exc, Exception) and not _is_cancellation(exc, cancelled):
+        return Leaves((exc,), (), 0, False)  # as nearly everything is that is raised
     ordinary: list[Exception] = []
     fatal: list[BaseException] = []
     count = 0
     for leaf in leaves_of(exc) if grouped else (exc,):
-        if _is(leaf, cancelled) or matches(leaf, STRAY_CANCELLATIONS):
+        if _is_cancellation(leaf, cancelled):
             count += 1
         elif _is(leaf, Exception):
             ordinary.append(leaf)
@@ -160,6 +162,10 @@ def sort_leaves(exc: BaseException, cancelled: type[BaseException]) -> Leaves:
         else:
             fatal.append(leaf)
     return Leaves(tuple(ordinary), tuple(fatal), count, grouped and _too_deep(exc))
+
+
+def _is_cancellation(exc: BaseException, cancelled: type[BaseException]) -> bool:
+    return _is(exc, cancelled) or not _names_of(type(exc)).isdisjoint(STRAY_CANCELLATIONS)
 
 
 def leaves_of(

@@ -136,6 +136,9 @@ def _forbids_timeouts(policy: RetryPolicy) -> bool:
 
 
 def _retryable(policy: RetryPolicy, error: Exception) -> bool:
+    if not is_group(error):
+        return not matches(error, policy.never_retry) and matches(error, policy.retry_on)
+
     def forbidden(exc: BaseException) -> bool:
         return matches(exc, policy.never_retry)
 

@@ -35,6 +35,8 @@ class Alarm(enum.Enum):
     ROUND = "round"  # of the supervisor: the backoff of a group restart is over
     DEADLINE = "deadline"  # of the supervisor: the time for an ordered stop is over
 
+    __hash__ = object.__hash__  # there is one of each; that of an enum hashes the name, in Python
+
 
 AlarmKey: TypeAlias = tuple[str, Alarm]
 ChildAlarms: TypeAlias = Alarms[AlarmKey]
@@ -115,8 +117,9 @@ class Slot:
 
     def disarm(self, alarms: ChildAlarms) -> None:
         """Whatever was to start it some time does not."""
-        for alarm in _BEFORE_A_LIFE:
-            alarms.clear((self.spec.id, alarm))
+        if alarms.is_any_set:
+            for alarm in _BEFORE_A_LIFE:
+                alarms.clear((self.spec.id, alarm))
 
     def came_up(self, now: float, alarms: ChildAlarms) -> None:
         """The start succeeded."""
@@ -141,8 +144,9 @@ class Slot:
 
     def died(self, now: float, alarms: ChildAlarms) -> None:
         """Leave life, judging it: a long one ends a row of short ones."""
-        for alarm in _OF_A_LIFE:
-            alarms.clear((self.spec.id, alarm))
+        if alarms.is_any_set:
+            for alarm in _OF_A_LIFE:
+                alarms.clear((self.spec.id, alarm))
         if self.up_since is not None:
             uptime = now - self.up_since
             self.history.settled(uptime, self.spec.stable_after)
