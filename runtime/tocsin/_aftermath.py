@@ -47,7 +47,7 @@ def attempt_failed(actor: Actor, delivery: AnyDelivery, failed: Failed) -> None:
     if failed.foreign:
         actor.end_incarnation(CrashActor(f"{actor.name}: {failure.message}"))
     elif actor.subscription.is_stateful and actor.settings.on_failure == "restart":
-        renewal = RenewChild(f"{actor.name} failed, its state may be damaged")
+        renewal = RenewChild(f"{actor.name} failed, its state may be damaged", after=failure)
         renewal.__cause__ = failed.error
         actor.end_incarnation(renewal)
 

@@ -6,14 +6,19 @@ from typing import TypeAlias, final
 
 import attrs
 
-from ._failures import Failure, sort_leaves
+from ._failures import Failure, failure_after, sort_leaves
 
 
 class RenewChild(Exception):  # a request, not an error
     """Raised by a child to be replaced by a fresh incarnation: at once, that child alone, and nothing is charged.
 
     A temporary child that was started dynamically, without `keep`, just ends: what it was started with is gone.
+    *after*: the `Failure` of its `__cause__`, if that was made before, so that it is not made once more.
     """
+
+    def __init__(self, *args: object, after: Failure | None = None) -> None:
+        super().__init__(*args)
+        self.after = after
 
 
 class SuspendChild(Exception):  # a request, not an error
@@ -132,9 +137,16 @@ def _failure_while_stopping(error: BaseException, ordinary: tuple[Exception, ...
 
 
 def _as_asked(requests: tuple[Exception, ...]) -> Renewed | Declined | Suspended:
+    declines = False
     for request in requests:
         if isinstance(request, SuspendChild):
             return Suspended(Failure.of(request), error=request)
-    if any(isinstance(request, DeclineStart) for request in requests):
-        return Declined(Failure.of(requests[0]))
-    return Renewed(Failure.of(requests[0]))
+        declines = declines or isinstance(request, DeclineStart)
+    return Declined(Failure.of(requests[0])) if declines else Renewed(_failure_of_renewal(requests[0]))
+
+
+def _failure_of_renewal(request: Exception) -> Failure:
+    # One that was raised has a place of its own.
+    if type(request) is not RenewChild or request.after is None or request.__traceback__ is not None:
+        return Failure.of(request)
+    return failure_after(request, request.after)

@@ -8,8 +8,7 @@ recursion and bounded by the constants below.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import islice
 from typing import TypeAlias, TypeGuard, TypeVar, final
 from weakref import WeakKeyDictionary
@@ -111,6 +110,18 @@ def _of_several(exc: BaseException) -> Failure:
         ),
         fingerprint=fingerprint,
     )
+
+
+def failure_after(exc: BaseException, cause: Failure) -> Failure:
+    """Return the snapshot of *exc*, which is caused by what *cause* is the snapshot of: that is not told once more.
+
+    *exc* is no group, and was never raised.
+    """
+    kind, message = qualified_name(type(exc)), _message(exc)
+    # Who has more causes than are kept says no more than that, so as many as are kept may be all or not.
+    is_cut = len(message) > MAX_MESSAGE or len(cause.causes) >= MAX_CAUSES
+    causes = (_summed_up(cause.type, cause.message), *cause.causes)[:MAX_CAUSES]
+    return Failure(kind, shortened(message, MAX_MESSAGE), "", causes, (), is_cut, kind)
 
 
 def _end_of(text: str) -> str:
@@ -232,13 +243,9 @@ def forget_traceback(exc: BaseException) -> None:
     Without it, an exception instance raised again and again collects one traceback entry each time, and a kept
     exception keeps the handler's locals. Walks at most 1,000 exceptions.
     """
-    if not is_group(exc) and _cause_of(exc) is None and _context_of(exc) is None:
-        _set_traceback(exc, None)  # the usual one stands alone
-        return
-    waiting: deque[BaseException] = deque([exc])
+    waiting = [exc]
     seen = {id(exc)}
-    while waiting:
-        node = waiting.popleft()
+    for node in waiting:  # which grows meanwhile
         _set_traceback(node, None)
         for other in _neighbours(node):
             if id(other) not in seen and len(seen) < MAX_CHAIN_NODES:
@@ -246,11 +253,12 @@ def forget_traceback(exc: BaseException) -> None:
                 waiting.append(other)
 
 
-def _neighbours(exc: BaseException) -> Iterator[BaseException]:
-    for linked in (_cause_of(exc), _context_of(exc)):
-        if linked is not None:
-            yield linked
-    yield from _members_of(exc)[:MAX_CHAIN_NODES] if is_group(exc) else ()
+def _neighbours(exc: BaseException) -> Collection[BaseException]:
+    members = _members_of(exc)[:MAX_CHAIN_NODES] if is_group(exc) else ()
+    cause, context = _cause_of(exc), _context_of(exc)
+    if cause is None and context is None:
+        return members  # most often none
+    return [each for each in (cause, context, *members) if each is not None]
 
 
 def _as_crash(exc: BaseException) -> RuntimeError:
@@ -284,8 +292,11 @@ def _next_cause(exc: BaseException) -> BaseException | None:
 
 
 def _summary(exc: BaseException) -> str:
-    message = shortened(_message(exc), 200)
-    return f"{qualified_name(type(exc))}: {message}" if message else qualified_name(type(exc))
+    return _summed_up(qualified_name(type(exc)), _message(exc))
+
+
+def _summed_up(kind: str, message: str) -> str:
+    return f"{kind}: {shortened(message, 200)}" if message else kind
 
 
 def _style_of(kind: type) -> object:
