@@ -26,22 +26,25 @@ class Alarms(Generic[K]):
     def __init__(self, is_patience: Callable[[K], bool]) -> None:
         self._is_patience = is_patience
         self._patience: dict[K, None] = {}  # those of the keys that are, as long as they have a time
-        self._times: dict[K, tuple[float, int]] = {}  # key → its entry in the heap; entries not named here are void
-        self._heap: list[tuple[float, int, K]] = []  # the number is unique, so keys are never compared
+        # The number is unique, so keys are never compared. An entry of the heap that is not that of its key is void.
+        self._times: dict[K, tuple[float, int, K]] = {}
+        self._heap: list[tuple[float, int, K]] = []
         self._number = 0
 
     def set(self, key: K, when: float) -> None:
         """Have *key* due at *when*, instead of any time it had before; never if that is infinite."""
-        if self._times:
+        times, heap = self._times, self._heap
+        if key in times:
             self.clear(key)
         if when == math.inf:
             return
         if self._is_patience(key):
             self._patience[key] = None
         self._number += 1
-        self._times[key] = (when, self._number)
-        heapq.heappush(self._heap, (when, self._number, key))
-        self._compact()
+        entry = times[key] = (when, self._number, key)
+        heapq.heappush(heap, entry)
+        if len(heap) > 2 * len(times) + MAX_VOID:
+            self._compact()
 
     def clear(self, key: K) -> None:
         """Have *key* never due."""
@@ -82,16 +85,16 @@ class Alarms(Generic[K]):
 
     def next_due(self) -> float | None:
         """Give the earliest time that is set."""
-        while self._heap:
-            when, number, key = self._heap[0]
-            if self._times.get(key) == (when, number):
-                return when
-            heapq.heappop(self._heap)
-        return None
+        times, heap = self._times, self._heap
+        if not times:
+            heap.clear()
+            return None
+        while times.get(heap[0][2]) is not heap[0]:
+            heapq.heappop(heap)
+        return heap[0][0]
 
     def _compact(self) -> None:
         # A void entry goes when it has come to the front. Behind one that is due in a month that takes a month, while
         # each life of a child that crashes adds another one.
-        if len(self._heap) > 2 * len(self._times) + MAX_VOID:
-            self._heap = [(when, number, key) for key, (when, number) in self._times.items()]
-            heapq.heapify(self._heap)
+        self._heap = list(self._times.values())
+        heapq.heapify(self._heap)

@@ -271,6 +271,8 @@ class Run:
 
     def _carry_out(self, directive: Directive, now: float) -> None:
         match directive:
+            case Tell(report=report):
+                self.tell(report)
             case StartChild():
                 self._start(directive)
             case RequestStop(child=child):
@@ -279,8 +281,6 @@ class Run:
                 self._lives[child].cancel()
             case NoteHanging():
                 self._note_hanging(directive, now)
-            case Tell(report=report):
-                self.tell(report)
             case Answer(token=token, value=value):
                 self._replies.give(token, value, None)
             case Refuse(token=token, error=error):
