@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
-from tocsin_supervisors import DeadLetter, DeadLetterReason, DeadLetterRefused, qualified_name
+from tocsin_supervisors import DeadLetterReason, DeadLetterRefused, qualified_name
 from tocsin_supervisors._dead_letters import add_new
+from tocsin_supervisors._letters import first_letter
 
 from ._reports import DeliveryDeadLettered
 
 if TYPE_CHECKING:
-    from tocsin_supervisors import Failure
+    from tocsin_supervisors import DeadLetter, Failure
 
     from ._delivery import AnyDelivery
     from ._envelope import Envelope
@@ -33,15 +35,14 @@ class Undertaker:
     ) -> int | None:
         """Put *delivery* into the office and give the id of the letter; None: a letter of a letter was refused."""
         now = self._run.wall_now()
-        # Without the parameter: to call a class by an alias of it costs more than all the rest.
-        letter: DeadLetter[Any] = DeadLetter(
-            **_facts(delivery.envelope),
+        letter = first_letter(
+            partial(_facts, delivery.envelope),
+            event=delivery.envelope.event,
             subscription=delivery.subscription,
             incarnation=incarnation,
             reason=reason,
             attempts=delivery.attempt,
-            first_failed_at=delivery.first_failed_at or now,
-            last_failed_at=now,
+            died=(delivery.first_failed_at or now, now),
             failure=failure,
         )
         if delivery.replayed is not None:
@@ -65,12 +66,15 @@ class Undertaker:
     def bury_undeliverable(self, envelope: Envelope[Any]) -> None:
         """Put an event that matched nobody into the office."""
         now = self._run.wall_now()
-        letter: DeadLetter[Any] = DeadLetter(
-            **_facts(envelope),
+        letter = first_letter(
+            partial(_facts, envelope),
+            event=envelope.event,
             subscription=UNDELIVERABLE,
+            incarnation=0,
             reason=DeadLetterReason.UNDELIVERABLE,
-            first_failed_at=now,
-            last_failed_at=now,
+            attempts=0,
+            died=(now, now),
+            failure=None,
         )
         self._add(letter, None)
 
@@ -94,10 +98,9 @@ class Undertaker:
 
 
 def _facts(envelope: Envelope[Any]) -> dict[str, Any]:
-    """Give what a dead letter keeps of an envelope."""
+    """Give what a dead letter says of an envelope, beside the event."""
     event: object = envelope.event
     return {
-        "event": event,
         "event_id": envelope.id,
         "event_type": qualified_name(type(event)),
         "topic": envelope.topic,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar, cast, final
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, final
 
 import attrs
 
@@ -77,9 +77,17 @@ def _own_death(letter: DeadLetter[Any]) -> FirstDeath:
     return FirstDeath(letter.subscription, letter.reason, letter.last_failed_at)
 
 
+class _MadeLate:
+    """Room for what makes those fields that are made when one of them is first read."""
+
+    __slots__ = ("_source",)
+
+    _source: Callable[[], Mapping[str, Any]] | None
+
+
 @final
 @attrs.frozen(kw_only=True, repr=False)
-class DeadLetter(Generic[T]):
+class DeadLetter(_MadeLate, Generic[T]):
     """An event that one subscription could not handle, with everything needed to understand and to replay it.
 
     Events are compared by identity, never by their own ``==``. All times are aware and in UTC.
@@ -119,6 +127,16 @@ class DeadLetter(Generic[T]):
     replayed_from: int | None = None
     """Number of the letter this one was a replay of."""
 
+    if not TYPE_CHECKING:  # or every misspelt name would pass as a field
+
+        def __getattr__(self, name: str) -> Any:
+            # Called for what is not there. Safe for readers in several threads: all of them make the same.
+            if name not in _LATE_FIELDS:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            if self._source is not None:
+                _make_late_fields(self, self._source())
+            return object.__getattribute__(self, name)
+
     def after(self, earlier: DeadLetter[T]) -> DeadLetter[T]:
         """Return this letter as what became of the replay of *earlier*: with its history, first death and count."""
         return attrs.evolve(
@@ -150,19 +168,64 @@ class DeadLetter(Generic[T]):
         return f"<DeadLetter {what}, {why}>"
 
 
+_EARLY_FIELDS = frozenset({"id", "event", "subscription", "incarnation", "reason", "attempts", "failure"})
+_EARLY_FIELDS |= {"first_failed_at", "last_failed_at"}
+_LATE_FIELDS = frozenset(field.name for field in attrs.fields(DeadLetter)) - _EARLY_FIELDS
+
+
+def first_letter(
+    source: Callable[[], Mapping[str, Any]],
+    *,
+    event: object,
+    subscription: str,
+    incarnation: int,
+    reason: DeadLetterReason,
+    attempts: int,
+    died: tuple[datetime, datetime],
+    failure: Failure | None,
+) -> DeadLetter[Any]:
+    """Make the letter of an event that has not died before. *died*: when it failed first, and last.
+
+    One is made for each delivery that is given up, and few are ever read. So what is said of the event is asked of
+    *source* when it is first read: it has to give the same at any time, and is let go then. Nothing is checked.
+    """
+    letter = cast("DeadLetter[Any]", object.__new__(DeadLetter))
+    _put(letter, "_source", source)
+    _put(letter, "id", 0)
+    _put(letter, "event", event)
+    _put(letter, "subscription", subscription)
+    _put(letter, "incarnation", incarnation)
+    _put(letter, "reason", reason)
+    _put(letter, "attempts", attempts)
+    _put(letter, "first_failed_at", died[0])
+    _put(letter, "last_failed_at", died[1])
+    _put(letter, "failure", failure)
+    return letter
+
+
+_put = object.__setattr__  # the class is frozen for everybody else
+
+
+def _make_late_fields(letter: DeadLetter[Any], facts: Mapping[str, Any]) -> None:
+    made = {"history": _own_history(letter), "first_death": _own_death(letter), "replay_count": 0}
+    for name, value in (*facts.items(), *made.items(), ("replayed_from", None)):
+        _put(letter, name, value)
+    _put(letter, "_source", None)
+
+
 def numbered(letter: DeadLetter[T], number: int) -> DeadLetter[T]:
     """Give a copy of *letter* with its number. Field by field: `evolve` would check again what was checked before, at
     ten times the cost."""
     copy = cast("DeadLetter[T]", object.__new__(DeadLetter))
     for name in _field_names():
-        object.__setattr__(copy, name, getattr(letter, name))
+        _put(copy, name, getattr(letter, name))
     number_in_place(copy, number)
     return copy
 
 
 def number_in_place(letter: DeadLetter[Any], number: int) -> None:
     """Give *letter*, which nobody else has yet, its number: without a copy."""
-    object.__setattr__(letter, "id", number)
+    _put(letter, "id", number)
 
 
 @cache
