@@ -176,7 +176,7 @@ def sort_leaves(exc: BaseException, cancelled: type[BaseException]) -> Leaves:
 
 
 def _is_cancellation(exc: BaseException, cancelled: type[BaseException]) -> bool:
-    return _is(exc, cancelled) or not _names_of(type(exc)).isdisjoint(STRAY_CANCELLATIONS)
+    return _is(exc, cancelled) or not names_of(type(exc)).isdisjoint(STRAY_CANCELLATIONS)
 
 
 def leaves_of(
@@ -217,12 +217,12 @@ def matches(exc: BaseException, kinds: tuple[Kind, ...]) -> bool:
         if not isinstance(kind, str):
             if _is(exc, kind):
                 return True
-        elif kind in (names := names or _names_of(type(exc))):
+        elif kind in (names := names or names_of(type(exc))):
             return True
     return False
 
 
-def _names_of(kind: type) -> frozenset[str]:
+def names_of(kind: type) -> frozenset[str]:
     """Give the qualified names of *kind* and its base classes. Remembered as long as the class lives: each failure asks
     several times."""
     is_safe_key = type(kind) is type  # a metaclass may make its classes equal, or no key at all

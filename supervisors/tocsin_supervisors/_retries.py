@@ -14,7 +14,7 @@ import attrs
 
 from ._backoff import Backoff
 from ._checks import check_count, count
-from ._failures import Kind, is_group, leaves_of, matches
+from ._failures import Kind, is_group, leaves_of, matches, names_of
 
 DECODING_ERRORS: tuple[Kind, ...] = (
     UnicodeError,
@@ -135,12 +135,23 @@ def _forbids_timeouts(policy: RetryPolicy) -> bool:
     return matches(TimeoutError(), policy.never_retry)
 
 
+_DECODING_CLASSES = tuple(kind for kind in DECODING_ERRORS if not isinstance(kind, str))
+_DECODING_NAMES = frozenset(kind for kind in DECODING_ERRORS if isinstance(kind, str))
+
+
+def _forbidden(policy: RetryPolicy, exc: BaseException) -> bool:
+    if policy.never_retry is not DECODING_ERRORS:
+        return matches(exc, policy.never_retry)
+    # The default, which each failure is held against: not one kind after the other.
+    return issubclass(type(exc), _DECODING_CLASSES) or not names_of(type(exc)).isdisjoint(_DECODING_NAMES)
+
+
 def _retryable(policy: RetryPolicy, error: Exception) -> bool:
     if not is_group(error):
-        return not matches(error, policy.never_retry) and matches(error, policy.retry_on)
+        return not _forbidden(policy, error) and matches(error, policy.retry_on)
 
     def forbidden(exc: BaseException) -> bool:
-        return matches(exc, policy.never_retry)
+        return _forbidden(policy, exc)
 
     # A forbidden group is one leaf: the errors inside a cattrs group look harmless one by one.
     return any(

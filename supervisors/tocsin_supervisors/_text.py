@@ -183,7 +183,10 @@ def _one_line(value: object, convert: Callable[[object], str], limit: int) -> st
             value = str.__getitem__(cast("str", value), slice(limit + 1))
         elif issubclass(kind, bytes):
             value = bytes.__getitem__(cast("bytes", value), slice(limit + 1))
-        text = str.__getitem__(convert(value), slice(limit + 1))
+        text = convert(value)
+        if type(text) is str and len(text) <= limit and text.isprintable():
+            return text
+        text = str.__getitem__(text, slice(limit + 1))
     except BaseException:  # not re-raised: a __str__ may raise even SystemExit, and a log line must not
         text = f"<unprintable {_qualname_of(kind)}>"
     return shortened(escaped(text), limit)
