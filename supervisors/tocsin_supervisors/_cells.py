@@ -32,8 +32,15 @@ class Cell(Life):
 
     __slots__ = ("_awaitable", "_is_cancelled", "_raised", "_scope", "_spec")
 
-    def __init__(self, directive: StartChild, path: str, host: Host, post: Callable[[Fact], None]) -> None:
-        super().__init__(directive, path, host, post)
+    def __init__(
+        self,
+        directive: StartChild,
+        path: str,
+        host: Host,
+        post: Callable[[Fact], None],
+        cancelled: type[BaseException],
+    ) -> None:
+        super().__init__(directive, path, host, post, cancelled)
         # Until it has begun: what it was started with need not outlive that.
         self._spec: ChildSpec | None = directive.spec
         self._scope: anyio.CancelScope | None = None

@@ -6,8 +6,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-import anyio
-
 from ._contexts import ChildContext
 from ._directives import CameUp, Ended
 from ._exits import Crashed, Fatal, Suspended, exit_of
@@ -22,13 +20,22 @@ if TYPE_CHECKING:
 
 
 class Life(ABC):
-    """See the module. *post* takes what the supervisor is to know of it."""
+    """See the module. *post* takes what the supervisor is to know of it; *cancelled* is the cancellation of the running
+    backend."""
 
-    __slots__ = ("_post", "context")
+    __slots__ = ("_cancelled", "_post", "context")
 
-    def __init__(self, directive: StartChild, path: str, host: Host, post: Callable[[Fact], None]) -> None:
+    def __init__(
+        self,
+        directive: StartChild,
+        path: str,
+        host: Host,
+        post: Callable[[Fact], None],
+        cancelled: type[BaseException],
+    ) -> None:
         self.context: ChildContext = ChildContext(directive.spec.id, directive.incarnation, path, self._came_up, host)
         self._post = post
+        self._cancelled = cancelled
 
     def request_stop(self) -> tuple[Callback, ...]:
         """Tell the child that it is to stop, and give what is to be called because of that."""
@@ -56,7 +63,7 @@ class Life(ABC):
     def _is_over(self, error: BaseException | None) -> None:
         """Tell how the life has ended, of which *error* came out, and let go of what it was."""
         context = self.context
-        exit = exit_of(error, cancelled=anyio.get_cancelled_exc_class(), stop_requested=context.stop_requested)
+        exit = exit_of(error, cancelled=self._cancelled, stop_requested=context.stop_requested)
         if error is not None and not isinstance(exit, Crashed | Suspended | Fatal):
             forget_traceback(error)
         del error

@@ -32,9 +32,10 @@ class Residence(Life):
         path: str,
         host: Host,
         post: Callable[[Fact], None],
+        cancelled: type[BaseException],
         base: Context,
     ) -> None:
-        super().__init__(directive, path, host, post)
+        super().__init__(directive, path, host, post, cancelled)
         self._resident = resident
         self._base = base
 
@@ -48,7 +49,7 @@ class Residence(Life):
     def variables(self) -> Context:
         """Make a context of variables for code of the resident."""
         context = self._base.copy()
-        context.run(lambda: enclosing.set((*enclosing.get(), self.context)))
+        context.run(enclosing.set, (*context.get(enclosing, ()), self.context))
         return context
 
     def ended(self, error: BaseException | None) -> None:

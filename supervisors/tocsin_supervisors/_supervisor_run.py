@@ -94,6 +94,7 @@ class Run:
         self._now: Callable[[], float]
         self._turn: Callable[[], Awaitable[object]]
         self._sleeper: Sleeper | None = None
+        self._cancelled: type[BaseException]
         self._replies = Replies()
         self._unstopped: dict[str, Unstopped] = {}
         self._stop_errors: list[StopFailed] = []
@@ -192,6 +193,7 @@ class Run:
         supervisor."""
         self._context = copy_context()
         self._now, self._turn, self._sleeper = monotonic_clock(), turns(), sleepers()()
+        self._cancelled = anyio.get_cancelled_exc_class()
         try:
             with anyio.CancelScope(shield=True):
                 async with anyio.create_task_group() as self._group:
@@ -228,7 +230,7 @@ class Run:
         # trio raises it in whichever task is at hand. No test can make a signal land in this very line.
         except KeyboardInterrupt as error:  # pragma: no cover
             self._inbox.append(Broke(error))  # stop in order, and raise it where it belongs
-        except anyio.get_cancelled_exc_class():
+        except self._cancelled:
             # No scope reaches in here: a stranger has cancelled this very task, as asyncio lets anybody do. Let
             # through, it would end all children at once, and then the supervisor without a word.
             self._inbox.append(Broke(ForeignCancellation(f"supervisor {self.path!r}: its own task was cancelled")))
@@ -306,10 +308,10 @@ class Run:
         path = f"{self.path}/{id}"
         # Each life begins in a copy of the context that the supervisor itself was started in, whoever asks for it now.
         if isinstance(start, Resident):
-            residence = self._lives[id] = Residence(start, directive, path, self, self.post, self._context)
+            residence = self._lives[id] = Residence(start, directive, path, self, self.post, self._cancelled, self._context)
             self._context.run(residence.begin)
         else:
-            cell = self._lives[id] = Cell(directive, path, self, self.post)
+            cell = self._lives[id] = Cell(directive, path, self, self.post, self._cancelled)
             self._context.run(partial(self._group.start_soon, cell.guard, name=f"{path}: guardian"))
 
     def _request_stop(self, life: Life, now: float) -> None:
