@@ -11,7 +11,7 @@ from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, TypeVar, cast, final
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from tocsin_supervisors._text import qualified_name, safe_repr, safe_text
 
@@ -181,6 +181,10 @@ class ActorPlan:
     """In order of definition, those of base classes first."""
     started: HookPlan | None
     stopping: HookPlan | None
+    selected: dict[tuple[type, str | None], HandlerPlan] = field(
+        factory=dict[tuple[type, str | None], HandlerPlan], init=False, eq=False, repr=False
+    )
+    """Class and topic of an event → method, as far as that was asked for; kept by `_invocation.py`."""
 
     @property
     def interests(self) -> tuple[type | str, ...]:

@@ -58,7 +58,7 @@ def invoke_actor(plan: ActorPlan, instance: object, limiter: anyio.CapacityLimit
         if method is None:
             if len(chosen) >= MAX_CHOICES:
                 chosen.clear()
-            selected = select_method(plan, *kind)
+            selected = _selected(plan, *kind)
             method = chosen[kind] = invoke_handler(selected, getattr(instance, selected.name), limiter)
         return method(delivery)
 
@@ -83,13 +83,24 @@ def handles_of_actor(plan: ActorPlan, instance: object) -> Handles | None:
             if method is None:
                 if len(chosen) >= MAX_CHOICES:
                     chosen.clear()
-                selected = select_method(plan, type(event), None)
+                selected = _selected(plan, type(event), None)
                 method = chosen[type(event)] = _handle(selected, getattr(instance, selected.name), server)
             return method(event)
 
         return handle
 
     return handle_of
+
+
+def _selected(plan: ActorPlan, event_type: type, topic: str | None) -> HandlerPlan:
+    """Select a method; the choice is remembered with the plan, over all lives."""
+    kind = (event_type, topic)
+    selected = plan.selected.get(kind)
+    if selected is None:
+        if len(plan.selected) >= MAX_CHOICES:
+            plan.selected.clear()
+        selected = plan.selected[kind] = select_method(plan, *kind)
+    return selected
 
 
 def _handle(plan: HandlerPlan, call: Callable[..., Any], server: Server) -> Handle:

@@ -115,6 +115,8 @@ def exit_of(error: BaseException | None, *, cancelled: type[BaseException], stop
     """
     if error is None:
         return Stopped() if stop_requested else Finished()
+    if type(error) is RenewChild and not stop_requested:
+        return Renewed(_failure_of_renewal(error))  # there is nothing to sort: how lives of actors end, most often
     leaves = sort_leaves(error, cancelled)
     if leaves.fatal:
         return Fatal(leaves.fatal[0], Failure.of(error))
@@ -142,11 +144,11 @@ def _as_asked(requests: tuple[Exception, ...]) -> Renewed | Declined | Suspended
         if isinstance(request, SuspendChild):
             return Suspended(Failure.of(request), error=request)
         declines = declines or isinstance(request, DeclineStart)
-    return Declined(Failure.of(requests[0])) if declines else Renewed(_failure_of_renewal(requests[0]))
+    return Declined(Failure.of(requests[0])) if declines else Renewed(Failure.of(requests[0]))
 
 
-def _failure_of_renewal(request: Exception) -> Failure:
+def _failure_of_renewal(request: RenewChild) -> Failure:
     # One that was raised has a place of its own.
-    if type(request) is not RenewChild or request.after is None or request.__traceback__ is not None:
+    if request.after is None or request.__traceback__ is not None:
         return Failure.of(request)
     return failure_after(request, request.after)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from ._directives import Fact, StartChild
 
 
+_WITH_ERROR = (Crashed, Suspended, Fatal)  # whose error may yet be raised; a union would be made anew at each use
+
+
 class Life(ABC):
     """See the module. *post* takes what the supervisor is to know of it; *cancelled* is the cancellation of the running
     backend."""
@@ -64,7 +67,7 @@ class Life(ABC):
         """Tell how the life has ended, of which *error* came out, and let go of what it was."""
         context = self.context
         exit = exit_of(error, cancelled=self._cancelled, stop_requested=context.stop_requested)
-        if error is not None and not isinstance(exit, Crashed | Suspended | Fatal):
+        if error is not None and not isinstance(exit, _WITH_ERROR):
             forget_traceback(error)
         del error
         self._post(Ended(context.id, context.incarnation, exit))

@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from ._reports import Observer, Report
     from ._requests import Request
 
+_STOP_TROUBLE = (StopTimedOut, StopFailed)  # a union would be made anew at each use
 MAX_FACTS = 100  # that the machine is told before others have their turn
 
 
@@ -333,7 +334,7 @@ class Run:
 
     def tell(self, report: Report) -> None:
         """Give *report* to the observer, and take note of it."""
-        if isinstance(report, StopTimedOut | StopFailed):
+        if isinstance(report, _STOP_TROUBLE):
             self.note_stop_trouble(report)
         elif isinstance(report, ChildRemoved):
             self._lives.pop(report.child, None)
