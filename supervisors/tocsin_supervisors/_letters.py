@@ -168,9 +168,8 @@ class DeadLetter(_MadeLate, Generic[T]):
         return f"<DeadLetter {what}, {why}>"
 
 
-_EARLY_FIELDS = frozenset({"id", "event", "subscription", "incarnation", "reason", "attempts", "failure"})
-_EARLY_FIELDS |= {"first_failed_at", "last_failed_at"}
-_LATE_FIELDS = frozenset(field.name for field in attrs.fields(DeadLetter)) - _EARLY_FIELDS
+_EARLY = "id event subscription incarnation reason attempts first_failed_at last_failed_at failure".split()
+_LATE_FIELDS = frozenset(field.name for field in attrs.fields(DeadLetter)) - frozenset(_EARLY)
 
 
 def first_letter(

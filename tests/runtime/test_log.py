@@ -50,6 +50,28 @@ async def test_a_dead_letter_is_told_with_its_cause_and_its_fields(
     assert fields["correlation_id"] == "order-7"
 
 
+async def test_lines_that_no_logger_takes_are_left_out(make_bus: MakeBus, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL, "tocsin")
+    bus = make_bus()
+    bus.subscribe(fail, int, **ONCE)
+    async with bus.running():
+        await bury(bus, 3)
+    assert lines(caplog) == []
+    assert bus.statistics().dead_letters == 3
+
+
+async def test_a_letter_says_late_what_it_would_have_said_at_once(make_bus: MakeBus) -> None:
+    bus = make_bus()
+    bus.subscribe(fail, int, **ONCE)
+    async with bus.running():
+        receipt = await bus.publish(7, topic="orders", headers={"trace": "1"}, correlation_id="order-7")
+        await receipt.settled()
+    (letter,) = bus.dead_letters
+    assert (letter.event_id, letter.correlation_id) == (receipt.event_id, "order-7")
+    assert (letter.topic, letter.headers, letter.event_type) == ("orders", {"trace": "1"}, "builtins.int")
+    assert letter.published_at <= letter.last_failed_at
+
+
 async def test_an_event_cannot_forge_lines(make_bus: MakeBus, caplog: pytest.LogCaptureFixture) -> None:
     bus = make_bus(dead_letter_undeliverable=True)
     bus.subscribe(fail, str, **ONCE)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
+import gc
 import io
 import json
 import math
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -23,6 +27,8 @@ from tocsin_supervisors import (
     Failure,
     FirstDeath,
 )
+from tocsin_supervisors._dead_letters import add_new
+from tocsin_supervisors._letters import first_letter
 
 NOON = datetime.datetime(2024, 5, 1, 12, tzinfo=datetime.UTC)
 MINUTE = datetime.timedelta(minutes=1)
@@ -91,6 +97,90 @@ def test_a_new_letter_is_its_own_first_death() -> None:
     assert fresh.first_death == FirstDeath("mails", ERROR, NOON + MINUTE)
     assert fresh.history == (DeathCount("mails", ERROR, 1, NOON + MINUTE, NOON + MINUTE),)
     assert (fresh.replay_count, fresh.replayed_from) == (0, None)
+
+
+# ── letters that the bus makes: most of their fields when one of them is first read ──
+
+FACTS: dict[str, Any] = {
+    "event_id": "e1",
+    "event_type": "shop.Order",
+    "topic": "orders",
+    "priority": 2,
+    "published_at": NOON,
+    "correlation_id": "c1",
+    "causation_id": None,
+    "headers": {"trace": "7"},
+    "schema_version": 1,
+}
+OWN: dict[str, Any] = {
+    "event": "event",
+    "subscription": "mails",
+    "incarnation": 4,
+    "reason": ERROR,
+    "attempts": 3,
+    "failure": Failure("builtins.ValueError", "broken"),
+}
+AT_ONCE: DeadLetter[Any] = DeadLetter(**OWN, **FACTS, first_failed_at=NOON, last_failed_at=NOON + MINUTE)
+
+
+def late_letter(source: Callable[[], dict[str, Any]] = lambda: FACTS) -> DeadLetter[Any]:
+    return first_letter(source, **OWN, died=(NOON, NOON + MINUTE))
+
+
+@pytest.mark.parametrize("name", [field.name for field in attrs.fields(DeadLetter)])
+def test_a_field_that_is_made_late_says_the_same_as_one_made_at_once(name: str) -> None:
+    assert getattr(late_letter(), name) == getattr(AT_ONCE, name)
+
+
+def test_a_letter_made_late_is_equal_to_one_made_at_once_and_has_its_hash() -> None:
+    assert late_letter() == AT_ONCE
+    assert hash(late_letter()) == hash(AT_ONCE)
+
+
+def test_a_letter_made_late_can_be_taken_apart_changed_and_copied() -> None:
+    assert attrs.asdict(late_letter(), recurse=False) == attrs.asdict(AT_ONCE, recurse=False)
+    assert attrs.evolve(late_letter(), attempts=9) == attrs.evolve(AT_ONCE, attempts=9)
+    assert copy.copy(late_letter()) == AT_ONCE
+    assert late_letter().to_json_line() == AT_ONCE.to_json_line()
+
+
+def test_what_a_letter_is_made_of_is_asked_once_and_let_go() -> None:
+    asked: list[str] = []
+
+    def source() -> dict[str, Any]:
+        asked.append("asked")
+        return FACTS
+
+    made = late_letter(source)
+    reference = weakref.ref(source)
+    del source
+    assert (made.event_id, made.topic, made.history) == (AT_ONCE.event_id, AT_ONCE.topic, AT_ONCE.history)
+    assert asked == ["asked"]
+    gc.collect()
+    assert reference() is None
+
+
+def test_what_no_letter_has_is_refused_before_and_after_its_fields_are_made() -> None:
+    made: Any = late_letter()
+    with pytest.raises(AttributeError, match="'DeadLetter' object has no attribute 'subject'"):
+        _ = made.subject
+    assert made.topic == "orders"
+    with pytest.raises(AttributeError, match="has no attribute 'subject'"):
+        _ = made.subject
+
+
+def test_a_new_letter_is_numbered_without_a_copy() -> None:
+    office, made = filled(2), late_letter()
+    add_new(office, made)
+    assert made.id == 3
+    assert office.get(3) is made
+
+
+def test_a_new_letter_of_a_letter_is_refused() -> None:
+    office = filled(0)
+    with pytest.raises(DeadLetterRefused):
+        add_new(office, first_letter(lambda: FACTS, **{**OWN, "event": letter()}, died=(NOON, NOON)))
+    assert (office.added, office.refused) == (0, 1)
 
 
 def test_dying_again_of_one_reason_is_counted_in_one_entry() -> None:

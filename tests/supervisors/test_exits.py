@@ -105,6 +105,51 @@ def test_a_request_while_stopping_is_a_clean_stop(request_: Exception) -> None:
     assert judged(request_, stop_requested=True) == Stopped()
 
 
+def raised(error: Exception) -> Exception:
+    try:
+        raise error
+    except Exception:
+        return error
+
+
+def chained(length: int) -> Exception:
+    error: Exception = ValueError("innermost")
+    for number in range(length):
+        error, inner = KeyError(number), error
+        error.__cause__ = inner
+    return error
+
+
+def renewal(error: Exception, *, after: Failure | None) -> RenewChild:
+    request = RenewChild("its state may be damaged", after=after)
+    request.__cause__ = error
+    return request
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("broken"),
+        ValueError(),
+        ValueError("x" * 5000),
+        raised(ValueError("with a place")),
+        ExceptionGroup("both", [ValueError("a"), KeyError("b")]),
+        *map(chained, (1, 8, 9, 10, 11, 12)),
+    ],
+    ids=lambda error: repr(error)[:30],
+)
+def test_a_renewal_after_a_failure_says_what_it_would_say_if_that_were_told_anew(error: Exception) -> None:
+    known = judged(renewal(error, after=Failure.of(error)))
+    assert known == judged(renewal(error, after=None))
+
+
+def test_a_renewal_that_was_raised_has_a_place_of_its_own() -> None:
+    error = ValueError("broken")
+    exit = judged(raised(renewal(error, after=Failure.of(error))))
+    assert isinstance(exit, Renewed)
+    assert "in raised" in exit.failure.traceback
+
+
 FAILURE = Failure.of(ValueError())
 RESTARTED = {
     RestartPolicy.PERMANENT: (True, True, True),

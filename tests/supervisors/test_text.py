@@ -7,6 +7,7 @@ import datetime
 import decimal
 import enum
 import json
+import linecache
 import math
 import pathlib
 import time
@@ -263,6 +264,24 @@ def test_a_frame_whose_source_cannot_be_loaded_is_shown_without_it() -> None:
     with pytest.raises(ZeroDivisionError) as caught:
         exec(compile("1 / 0", "<no such file>.py", "exec"), globals_)
     assert Frames.of(caught.value).text().endswith('File "<no such file>.py", line 1, in <module>\n')
+
+
+def test_a_line_of_source_that_was_changed_meanwhile_is_shown_as_it_is_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    def shown(source: str) -> str:
+        monkeypatch.setitem(linecache.cache, "shop.py", (len(source), None, [f"{source}\n"], "shop.py"))
+        with pytest.raises(ZeroDivisionError) as caught:
+            exec(compile("1 / 0", "shop.py", "exec"), {"__name__": "shop"})
+        return Frames.of(caught.value).text()
+
+    assert shown("1 / 0  # before").endswith("    1 / 0  # before\n")
+    assert shown("1 / 0  # after").endswith("    1 / 0  # after\n")
+
+
+def test_a_class_that_was_renamed_has_its_new_name() -> None:
+    kind = type("Before", (), {"__module__": "shop"})
+    assert qualified_name(kind) == "shop.Before"
+    kind.__qualname__ = "After"
+    assert qualified_name(kind) == "shop.After"
 
 
 def test_the_place_is_the_innermost_frame_outside_of_libraries() -> None:
