@@ -25,9 +25,9 @@ _THROUGH = Sign()  # it has ended
 
 @types.coroutine
 def work(worker: Worker) -> Generator[Any, Any, None]:
-    """Go on with whoever stands in line, until one of them is through, and that is to be judged outside of the scope: an
-    attempt, or a life after which the worker is not as it was. What a handler raises that is no `Exception` comes out of
-    here.
+    """Go on with whoever stands in line, until one of them is through, and that is to be judged outside of the scope:
+    an attempt, or a life after which the worker is not as it was. What a handler raises that is no `Exception` comes
+    out of here.
     """
     watch = worker.watch
     look, subject, group, scope = watch.look, watch.subject, watch.group, watch.innermost()

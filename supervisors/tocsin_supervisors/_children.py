@@ -91,7 +91,8 @@ class ChildState(enum.Enum):
     STOPPED = "stopped"  # down, not to come back by itself
     FINISHED = "finished"  # down because it returned
 
-    __hash__ = object.__hash__  # there is one of each; that of an enum hashes the name, in Python
+    if not TYPE_CHECKING:  # pragma: no branch
+        __hash__ = object.__hash__  # there is one of each; that of an enum hashes the name, in Python
 
 
 def _text(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:

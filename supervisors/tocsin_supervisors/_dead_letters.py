@@ -1,5 +1,8 @@
 """Where deliveries end that cannot be handled: letters, kept, bounded and counted."""
 
+# The function at the end is the bus's side of an office, which users must not see on it.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 from collections import OrderedDict

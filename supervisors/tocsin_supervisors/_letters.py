@@ -82,7 +82,7 @@ class _MadeLate:
 
     __slots__ = ("_source",)
 
-    _source: Callable[[], Mapping[str, Any]] | None
+    _source: Callable[[], Mapping[str, Any]]
 
 
 @final
@@ -127,14 +127,13 @@ class DeadLetter(_MadeLate, Generic[T]):
     replayed_from: int | None = None
     """Number of the letter this one was a replay of."""
 
-    if not TYPE_CHECKING:  # or every misspelt name would pass as a field
+    if not TYPE_CHECKING:  # pragma: no branch  # or every misspelt name would pass as a field
 
         def __getattr__(self, name: str) -> Any:
             # Called for what is not there. Safe for readers in several threads: all of them make the same.
             if name not in _LATE_FIELDS:
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            if self._source is not None:
-                _make_late_fields(self, self._source())
+            _make_late_fields(self, self._source())
             return object.__getattribute__(self, name)
 
     def after(self, earlier: DeadLetter[T]) -> DeadLetter[T]:
@@ -168,8 +167,11 @@ class DeadLetter(_MadeLate, Generic[T]):
         return f"<DeadLetter {what}, {why}>"
 
 
-_EARLY = "id event subscription incarnation reason attempts first_failed_at last_failed_at failure".split()
-_LATE_FIELDS = frozenset(field.name for field in attrs.fields(DeadLetter)) - frozenset(_EARLY)
+_EARLY_FIELDS = (
+    *("id", "event", "subscription", "incarnation", "reason", "attempts"),
+    *("first_failed_at", "last_failed_at", "failure"),
+)
+_LATE_FIELDS = frozenset(field.name for field in attrs.fields(DeadLetter)) - frozenset(_EARLY_FIELDS)
 
 
 def first_letter(
@@ -188,7 +190,7 @@ def first_letter(
     One is made for each delivery that is given up, and few are ever read. So what is said of the event is asked of
     *source* when it is first read: it has to give the same at any time, and is let go then. Nothing is checked.
     """
-    letter = cast("DeadLetter[Any]", object.__new__(DeadLetter))
+    letter = object.__new__(_OF_ANYTHING)
     _put(letter, "_source", source)
     _put(letter, "id", 0)
     _put(letter, "event", event)
@@ -202,6 +204,7 @@ def first_letter(
     return letter
 
 
+_OF_ANYTHING: type[DeadLetter[Any]] = DeadLetter
 _put = object.__setattr__  # the class is frozen for everybody else
 
 
@@ -209,7 +212,7 @@ def _make_late_fields(letter: DeadLetter[Any], facts: Mapping[str, Any]) -> None
     made = {"history": _own_history(letter), "first_death": _own_death(letter), "replay_count": 0}
     for name, value in (*facts.items(), *made.items(), ("replayed_from", None)):
         _put(letter, name, value)
-    _put(letter, "_source", None)
+    _put(letter, "_source", dict)  # which gives nothing new to another thread that reads at the same time
 
 
 def numbered(letter: DeadLetter[T], number: int) -> DeadLetter[T]:

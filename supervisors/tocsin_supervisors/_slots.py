@@ -35,7 +35,8 @@ class Alarm(enum.Enum):
     ROUND = "round"  # of the supervisor: the backoff of a group restart is over
     DEADLINE = "deadline"  # of the supervisor: the time for an ordered stop is over
 
-    __hash__ = object.__hash__  # there is one of each; that of an enum hashes the name, in Python
+    if not TYPE_CHECKING:  # pragma: no branch
+        __hash__ = object.__hash__  # there is one of each; that of an enum hashes the name, in Python
 
 
 AlarmKey: TypeAlias = tuple[str, Alarm]

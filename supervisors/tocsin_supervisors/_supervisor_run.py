@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, assert_never, final
 import anyio
 import anyio.lowlevel
 
-from ._backends import monotonic_clock, sleepers, turns
 from ._cells import Cell
 from ._children import Resident
 from ._directives import (
@@ -44,6 +43,7 @@ from ._enclosing import enclosing
 from ._errors import gravest, is_part_of
 from ._exits import ForeignCancellation
 from ._failures import Failure, forget_traceback
+from ._loop_side import LoopSide
 from ._replies import Replies
 from ._reports import ChildRemoved, StopFailed, StopTimedOut, SupervisorStopReport, Unstopped
 from ._requests import RestartAsked, StartAsked, Withdrawn
@@ -51,12 +51,11 @@ from ._residences import Residence
 from .exceptions import SupervisorNotRunning
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
     from contextvars import Context
 
     from anyio.abc import TaskGroup
 
-    from ._backends import Sleeper
     from ._contexts import ChildContext
     from ._decisions import Machine
     from ._directives import Directive, Fact
@@ -91,11 +90,7 @@ class Run:
         self._group: TaskGroup | None = None
         self._context: Context | None = None
         self._inbox: deque[Fact] = deque([Begin()])
-        # Once it lives: what it asks of the event loop, bound to it, as it is asked several times for each crash.
-        self._now: Callable[[], float]
-        self._turn: Callable[[], Awaitable[object]]
-        self._sleeper: Sleeper | None = None
-        self._cancelled: type[BaseException]
+        self._loop_side: LoopSide | None = None  # while it lives
         self._replies = Replies()
         self._unstopped: dict[str, Unstopped] = {}
         self._stop_errors: list[StopFailed] = []
@@ -105,8 +100,8 @@ class Run:
     def post(self, fact: Fact) -> None:
         """Give the machine a fact to note, soon and in order."""
         self._inbox.append(fact)
-        if self._sleeper is not None:
-            self._sleeper.wake()
+        if self._loop_side is not None:
+            self._loop_side.wake()
 
     def request_stop(self) -> None:
         """Begin the ordered stop."""
@@ -193,25 +188,22 @@ class Run:
         """Run the children until all are down. Nothing is raised here: the error is kept for whoever runs the
         supervisor."""
         self._context = copy_context()
-        self._now, self._turn, self._sleeper = monotonic_clock(), turns(), sleepers()()
-        self._cancelled = anyio.get_cancelled_exc_class()
+        self._loop_side = side = LoopSide()
         try:
             with anyio.CancelScope(shield=True):
                 async with anyio.create_task_group() as self._group:
-                    await self._loop()
+                    await self._loop(side)
         except BaseException as error:  # kept, and raised by `hosted` in the host's task
             self.error = gravest(error)
         finally:
             self._finish()
-            # What is kept of a run must not keep its event loop.
-            self._sleeper = None
-            del self._now, self._turn
+            self._loop_side = None
 
-    async def _loop(self) -> None:
+    async def _loop(self, side: LoopSide) -> None:
         machine = self.machine
         while not machine.is_over:
-            due = await self._pause()
-            now = self._now()
+            due = await self._pause(side)
+            now = side.now()
             if due is not None and due <= now:
                 self._tell_machine(Tick(late=now - due), now)
             for _ in range(MAX_FACTS):
@@ -219,31 +211,23 @@ class Run:
                     break
                 self._tell_machine(self._inbox.popleft(), now)
 
-    async def _pause(self) -> float | None:
+    async def _pause(self, side: LoopSide) -> float | None:
         """Wait until there is a fact, or something is due; give when the next thing is, as it was known before."""
         due = self.machine.next_due()
         try:
-            if self._inbox or (due is not None and due <= self._now()):
+            if self._inbox or (due is not None and due <= side.now()):
                 # However short the backoff, others get their turn between two restarts, and between many starts.
-                await self._turn()
+                await side.turn()
             else:
-                await self._sleep(due)
+                await side.sleep(due)
         # trio raises it in whichever task is at hand. No test can make a signal land in this very line.
         except KeyboardInterrupt as error:  # pragma: no cover
             self._inbox.append(Broke(error))  # stop in order, and raise it where it belongs
-        except self._cancelled:
+        except side.cancelled:
             # No scope reaches in here: a stranger has cancelled this very task, as asyncio lets anybody do. Let
             # through, it would end all children at once, and then the supervisor without a word.
             self._inbox.append(Broke(ForeignCancellation(f"supervisor {self.path!r}: its own task was cancelled")))
         return due
-
-    async def _sleep(self, due: float | None) -> None:
-        assert self._sleeper is not None
-        if due is None:
-            await self._sleeper.sleep()
-        else:
-            with anyio.CancelScope(deadline=due):
-                await self._sleeper.sleep()
 
     def _tell_machine(self, fact: Fact, now: float) -> None:
         for directive in self.machine.on(fact, now):
@@ -305,14 +289,16 @@ class Run:
     def _start(self, directive: StartChild) -> None:
         assert self._group is not None
         assert self._context is not None
+        assert self._loop_side is not None
+        cancelled = self._loop_side.cancelled
         id, start = directive.spec.id, directive.spec.start
         path = f"{self.path}/{id}"
         # Each life begins in a copy of the context that the supervisor itself was started in, whoever asks for it now.
         if isinstance(start, Resident):
-            residence = self._lives[id] = Residence(start, directive, path, self, self.post, self._cancelled, self._context)
+            residence = self._lives[id] = Residence(start, directive, path, self, self.post, cancelled, self._context)
             self._context.run(residence.begin)
         else:
-            cell = self._lives[id] = Cell(directive, path, self, self.post, self._cancelled)
+            cell = self._lives[id] = Cell(directive, path, self, self.post, cancelled)
             self._context.run(partial(self._group.start_soon, cell.guard, name=f"{path}: guardian"))
 
     def _request_stop(self, life: Life, now: float) -> None:

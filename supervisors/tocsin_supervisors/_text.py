@@ -138,7 +138,8 @@ def _frame_text(entry: TracebackType) -> str:
         source = linecache.getline(code.co_filename, line, frame.f_globals)
     except Exception:  # a module's loader may fail in any way; the traceback then has no source line
         source = ""
-    return _remembered_frame(str(code.co_filename), line, str(code.co_name), source)
+    # Cut before it is remembered: a line of generated code may be as long as a file.
+    return _remembered_frame(str(code.co_filename), line, str(code.co_name), source.strip()[:300])
 
 
 def _place_in(entries: list[TracebackType]) -> str:
@@ -157,7 +158,7 @@ def _place_of(entry: TracebackType) -> str:
 # that no code and no module lives on in here; with the line of source, which may be another one after a reload.
 @lru_cache(maxsize=1024)
 def _remembered_frame(file: str, line: int, function: str, source: str) -> str:
-    source = shortened(escaped(source.strip()[:300]), 200)
+    source = shortened(escaped(source), 200)
     head = f'  File "{safe_text(file, 300)}", line {line}, in {safe_text(function)}\n'
     return f"{head}    {source}\n" if source else head
 

@@ -269,6 +269,32 @@ async def test_an_actor_tied_to_its_worker_may_finish(make_bus: MakeBus) -> None
         await until(lambda: bus.statistics().subscriptions["subject"].state == "finished")
 
 
+async def test_a_worker_that_was_tied_to_an_actor_ends_with_it_though_what_was_left_behind_is_over(
+    make_bus: MakeBus,
+) -> None:
+    skip_where_no_group_can_be_reached()
+    bus = make_bus()
+
+    @bus.subscriber(str, name="subject", restart=RestartPolicy.TRANSIENT)
+    async def subject(text: str) -> None:
+        if text == "last":
+            raise FinishActor
+        group_around().start_soon(trio.lowlevel.checkpoint)
+
+    bus.subscribe(Gated(is_open=True), int, name="neighbour")
+    async with bus.running():
+        await publish_all(bus, 1)
+        await quiet()
+        before = count_tasks()
+        for event in ("first", "last"):
+            await publish_all(bus, event)
+            await quiet()
+        await publish_all(bus, 2)
+        await quiet()
+        assert bus.statistics().subscriptions["subject"].state == "finished"
+        assert count_tasks() == before
+
+
 async def test_an_actor_that_finishes_with_a_task_left_behind_takes_that_with_it(make_bus: MakeBus) -> None:
     skip_where_no_group_can_be_reached()
     bus, neighbour = make_bus(), Gated(is_open=True)

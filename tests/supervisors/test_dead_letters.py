@@ -169,6 +169,20 @@ def test_what_no_letter_has_is_refused_before_and_after_its_fields_are_made() ->
         _ = made.subject
 
 
+def test_who_reads_while_another_thread_reads_for_the_first_time_finds_the_same() -> None:
+    asked: list[str] = []
+
+    def source() -> dict[str, Any]:
+        asked.append("asked")
+        if len(asked) == 1:
+            assert made.topic == AT_ONCE.topic  # the other thread, as if it came in here
+        return FACTS
+
+    made = late_letter(source)
+    assert made == AT_ONCE
+    assert len(asked) == 2
+
+
 def test_a_new_letter_is_numbered_without_a_copy() -> None:
     office, made = filled(2), late_letter()
     add_new(office, made)
@@ -178,8 +192,9 @@ def test_a_new_letter_is_numbered_without_a_copy() -> None:
 
 def test_a_new_letter_of_a_letter_is_refused() -> None:
     office = filled(0)
+    own: dict[str, Any] = {**OWN, "event": letter()}
     with pytest.raises(DeadLetterRefused):
-        add_new(office, first_letter(lambda: FACTS, **{**OWN, "event": letter()}, died=(NOON, NOON)))
+        add_new(office, first_letter(lambda: FACTS, **own, died=(NOON, NOON)))
     assert (office.added, office.refused) == (0, 1)
 
 
@@ -233,6 +248,11 @@ def test_a_letter_tells_its_story_in_words() -> None:
 def test_times_that_are_not_in_utc_are_refused(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"^{field}=.* must be an aware datetime in UTC"):
         letter(**{field: value})
+
+
+def test_times_in_utc_by_another_name_are_taken() -> None:
+    zulu = datetime.timezone(datetime.timedelta(0), "Zulu")
+    assert letter(published_at=NOON.astimezone(zulu)).published_at == NOON
 
 
 def test_a_letter_becomes_one_line_of_json() -> None:
