@@ -55,13 +55,6 @@ class Actor(Account):
         self.last_error: Failure | None = None
 
     @property
-    def can_be_pooled(self) -> bool:
-        """True if its life needs no task of its own, so that workers of the pool may serve it, one at a time."""
-        plan = self.subscription.actor_plan
-        has_hooks = plan is not None and (plan.started is not None or plan.stopping is not None)
-        return not has_hooks and self.settings.concurrency == 1 and self.settings.context == "actor"
-
-    @property
     def is_stopping(self) -> bool:
         """True once the incarnation that is up was asked to stop, or has to end."""
         return self.ending is not None or (self.context is not None and self.context.stop_requested)

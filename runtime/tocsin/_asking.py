@@ -113,11 +113,12 @@ def whom_to_ask(run: Run, envelope: Envelope[Any], to: str | Subscription | None
     """Give the actor that *to* names, or the only one that matches; those for everything do not count."""
     if to is not None:
         name = to if isinstance(to, str) else to.name
-        if name not in run.actors:
-            raise UnknownSubscription(name, list(run.actors))
-        return run.actors[name]
-    matching = [actor for actor in run.publisher.matching(envelope) if object not in actor.types]
+        actor = run.members.actor_called(name)
+        if actor is None:
+            raise UnknownSubscription(name, [*run.actors, *(each.name for each in run.dormant)])
+        return actor
+    matching = [each for each in run.publisher.matching(envelope) if object not in each.types]
     if len(matching) != 1:
-        names = ", ".join(actor.name for actor in matching) or "nobody"
+        names = ", ".join(each.name for each in matching) or "nobody"
         raise NobodyToAsk("", f"a question is for one actor, {envelope!r} matches {names}: name one with to=…")
-    return matching[0]
+    return run.dormant.activated(matching)[0]

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from ._observing import Observer
     from ._plugins import Plugin
     from ._publish_options import PublishOptions
-    from ._registry import Registrar
+    from ._registry import Group, Registrar
     from ._replay import ReplayReport
     from ._run import Run
     from ._statistics import BusStatistics
@@ -104,7 +104,7 @@ class EventBus(PublishingFromThreads):
             raise TypeError(f"name={name!r}: the name of a bus is a text that is not empty")
         if observer is not None:
             check_observer(observer)
-        self.names: dict[str, str] = {}  # of all subscriptions and groups → which of both it is
+        self.names: dict[str, Subscription | Group] = {}  # of all that are declared, also in groups
         super().__init__(name, strategy=strategy, intensity=default_intensity() if intensity is None else intensity)
         self.observer = observer
         self.dead_letters: DeadLetterOffice[Any] = DeadLetterOffice() if dead_letters is None else dead_letters

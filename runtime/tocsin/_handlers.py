@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, TypeVar, cast, final
 
@@ -137,7 +137,13 @@ def _name_of(target: object) -> str:
     name: object = getattr(target, "__qualname__", None)  # objects have none; their class has
     if not isinstance(name, str):
         name = type(target).__qualname__
-    return safe_text(name.rpartition("<locals>.")[2]).strip("<>")
+    return _shown(name)
+
+
+# Many subscriptions may have one function, and each keeps its name.
+@lru_cache(maxsize=1024)
+def _shown(qualified_name: str) -> str:
+    return safe_text(qualified_name.rpartition("<locals>.")[2]).strip("<>")
 
 
 def _refusal(handler: object, reason: str) -> InvalidHandler:

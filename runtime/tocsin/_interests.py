@@ -28,6 +28,8 @@ def check_interests(interests: Iterable[object]) -> tuple[tuple[type, ...], tupl
             raise InvalidHandler(f"{safe_repr(interest, 80)} {_what_instead(interest)}")
     if not types and not patterns:
         raise InvalidHandler("no interests given: name event classes or topic patterns, or `object` for everything")
+    if isinstance(interests, tuple) and len(interests) == len(types):
+        return interests, ()  # most often; many subscriptions may want the same
     return tuple(types.values()), tuple(patterns)
 
 

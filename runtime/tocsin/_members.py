@@ -7,9 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING, final
 
 import anyio
+import anyio.lowlevel
 
 import tocsin_supervisors as supervision
 from tocsin_supervisors import (
+    ChildAlreadyStarted,
     ChildNotFound,
     ChildRestarting,
     ChildRunning,
@@ -62,7 +64,7 @@ class Members:
         bus = self._run.bus
         return supervisor_of(
             bus,
-            self._new_actor,
+            self._child_for,
             self._supervisors.__setitem__,
             shutdown_deadline=shutdown_deadline,
             observer=self._observe,
@@ -71,16 +73,28 @@ class Members:
             stall_threshold=bus.stall_threshold,
         )
 
-    def _new_actor(self, subscription: Subscription) -> ChildSpec:
-        actor = Actor(self._run, subscription)
-        self._run.actors[actor.name] = actor
+    def _child_for(self, subscription: Subscription) -> ChildSpec | None:
+        """Give the child that runs from the start; None: its actor comes with the first event."""
+        if self._is_to_be_dormant(subscription):
+            self._run.dormant.add(subscription)
+            return None
+        actor = self._new_actor(subscription)
         self._run.router.add(actor)
-        subscription.actor = actor
-        return child_of(subscription, self._start_of(actor))
+        return self._spec_of(actor)
+
+    def _is_to_be_dormant(self, subscription: Subscription) -> bool:
+        return subscription.settings.activation == "first_event" and self._run.can_pool
+
+    def _new_actor(self, subscription: Subscription) -> Actor:
+        actor = self._run.actors[subscription.name] = subscription.actor = Actor(self._run, subscription)
+        return actor
+
+    def _spec_of(self, actor: Actor) -> ChildSpec:
+        return child_of(actor.subscription, self._start_of(actor))
 
     def _start_of(self, actor: Actor) -> Start:
         """Say how *actor* lives: without a task, unless it needs one."""
-        if not self._run.can_pool or not actor.can_be_pooled:
+        if not self._run.can_pool or not actor.subscription.can_be_pooled:
             return partial(live, actor)
         server = PooledServer(actor)
         actor.servers.append(server)
@@ -116,17 +130,36 @@ class Members:
             actor.bury_queue()
         self._run.one_ended(0)
 
+    # ── actors of subscriptions that were dormant ──
+
+    def activate(self, subscription: Subscription) -> Actor:
+        """Make the actor of a dormant subscription, in its place, and begin its start; see `_dormant.py`."""
+        actor = self._new_actor(subscription)
+        self._run.router.replace(subscription, actor)
+        self._supervisors[subscription.registry].start_child_soon(self._spec_of(actor))
+        return actor
+
+    def actor_called(self, name: str) -> Actor | None:
+        """Give the actor called *name*, for those who address it: a dormant one is activated. None: there is none."""
+        dormant = self._run.dormant.called(name)
+        return self._run.actors.get(name) if dormant is None else self._run.dormant.activate(dormant)
+
+    def _actor_of(self, subscription: Subscription) -> Actor:
+        actor = self.actor_called(subscription.name)
+        assert actor is not None, f"{subscription!r} is declared, and has no actor"
+        return actor
+
     # ── subscribing and unsubscribing while running ──
 
     async def start_actor(self, subscription: Subscription) -> None:
         """Start the actor of *subscription* and route to it; if it does not start, nothing is left of it."""
-        spec = self._new_actor(subscription)
-        actor = self._run.actors[subscription.name]
-        # It is routed to only once it is up: a subscription that fails to start must not have swallowed anything.
-        self._run.router.remove(actor)
+        if self._is_to_be_dormant(subscription):
+            await self._add_dormant(subscription)
+            return
+        actor = self._new_actor(subscription)
         self._operating.starting.add(actor)
         try:
-            await self._supervisors[subscription.registry].start_child(spec, keep=True)
+            await self._supervisors[subscription.registry].start_child(self._spec_of(actor), keep=True)
         except SupervisorNotRunning as error:
             self._close_account(actor)
             raise BusClosed(self._run.name, str(self._run.phase)) from error
@@ -135,9 +168,23 @@ class Members:
             raise
         finally:
             self._operating.starting.discard(actor)
+        # It is routed to only once it is up: a subscription that fails to start must not have swallowed anything.
         self._run.router.add(actor)
         if self._run.keeper is not None:
             self._run.keeper.recovery.of(actor)
+
+    async def _add_dormant(self, subscription: Subscription) -> None:
+        """Route to *subscription*, and have no actor of it before there is an event. Cancelled, nothing is done."""
+        await anyio.lowlevel.checkpoint()
+        run, supervisor = self._run, self._supervisors[subscription.registry]
+        if ends(run.phase):
+            raise BusClosed(run.name, str(run.phase))
+        if subscription.name in run.actors:
+            # Of a subscription that has ended, and left its name: its handler has ended it, and it still stops.
+            raise ChildAlreadyStarted(supervisor.name, subscription.name)
+        run.dormant.add(subscription)
+        if run.keeper is not None and run.keeper.recovery.wakes(subscription):
+            run.keeper.recovery.of(run.dormant.activate(subscription))
 
     def _close_account(self, actor: Actor) -> None:
         """Let go of an actor for good. What somebody replayed to it meanwhile becomes letters again."""
@@ -155,6 +202,10 @@ class Members:
 
     async def end_actor(self, subscription: Subscription) -> None:
         """Stop the actor of *subscription*; what it had not handled is returned."""
+        if self._run.dormant.let_go(subscription):
+            subscription.registry.let_go(subscription)
+            await anyio.lowlevel.checkpoint()
+            return
         actor = self._run.actors[subscription.name]
         self._forget_route(actor)
         actor.is_leaving = True
@@ -197,16 +248,17 @@ class Members:
 
     def pause_actor(self, subscription: Subscription) -> None:
         """Let the actor of *subscription* begin nothing more."""
-        pause(self._run.actors[subscription.name])
+        pause(self._actor_of(subscription))
 
     def resume_actor(self, subscription: Subscription) -> None:
         """Let the actor of *subscription* go on."""
-        resume(self._run.actors[subscription.name])
+        if not self._run.dormant.has(subscription):  # else it is not paused
+            resume(self._actor_of(subscription))
 
     async def restart_actor(self, subscription: Subscription) -> None:
         """Have a fresh incarnation of an actor up."""
-        await self._operating.restart(self._run.actors[subscription.name], self._supervisors[subscription.registry])
+        await self._operating.restart(self._actor_of(subscription), self._supervisors[subscription.registry])
 
     async def stop_actor(self, subscription: Subscription) -> None:
         """Have an actor down until it is restarted."""
-        await self._operating.stop(self._run.actors[subscription.name], self._supervisors[subscription.registry])
+        await self._operating.stop(self._actor_of(subscription), self._supervisors[subscription.registry])

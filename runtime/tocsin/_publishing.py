@@ -17,6 +17,7 @@ import anyio.lowlevel
 
 from tocsin_supervisors import DeadLetterReason
 
+from ._actor import Actor
 from ._context import current_server
 from ._delivery import Delivery
 from ._lifecycle import Phase, may_publish
@@ -30,13 +31,13 @@ from .exceptions import BusClosed, MailboxFull, RouteError, WouldDeadlock
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Sequence
 
-    from ._actor import Actor
     from ._delivery import AnyDelivery
     from ._envelope import Envelope, IdSource
     from ._receipt import ReceiptMoment
     from ._routes import Route
     from ._run import Run
     from ._server import Server
+    from ._subscription import Subscription
     from .durable._kept import Handover, Keeping
 
 # A lock that nobody ever waits for: the thread that runs the bus has it. Asking a lock whether it is ours is how to
@@ -135,6 +136,8 @@ class Publisher:
             await anyio.lowlevel.checkpoint()
         server = own_server(self._run) if on_behalf is None else on_behalf
         self.check_open(receipt, from_handler=is_late or server is not None)
+        if self._run.dormant and await self._run.dormant.activate_many(envelope):
+            self.check_open(receipt, from_handler=is_late or server is not None)
         full, refused, keeping = self._offer_all(envelope, receipt, may_wait=True, handover=handover)
         if keeping is None or handover is not None:
             return await self._taken_by_all(full, refused, receipt, server, on_behalf)
@@ -228,31 +231,36 @@ class Publisher:
         return full, refused
 
     def _route(self, envelope: Envelope[Any], receipt: Receipt) -> list[tuple[Actor, AnyDelivery]]:
-        """Decide who gets *envelope*, with predicates and keys: what raises here raises before anything happened."""
-        routed: list[tuple[Actor, AnyDelivery]] = []
+        """Decide who gets *envelope*, with predicates and keys: what raises here raises before anything happened, but
+        that some who were dormant are active.
+        """
+        actors = self._run.dormant.activated(self.matching(envelope))
+        return [(actor, self.new_delivery(actor, envelope, receipt)) for actor in actors]
+
+    def matching(self, envelope: Envelope[Any]) -> list[Actor | Subscription]:
+        """Give who wants *envelope*: actors, and subscriptions that are dormant."""
+        matching: list[Actor | Subscription] = []
         event: object = envelope.event
-        actors = self._run.router.route(type(event), envelope.topic)
-        self._remember(type(event), envelope.topic, actors)
-        for actor in actors:
-            settings = actor.settings
+        entries = self._run.router.route(type(event), envelope.topic)
+        self._remember(type(event), envelope.topic, entries)
+        for entry in entries:
+            settings = entry.settings
             if envelope.priority not in settings.priorities:
                 continue
             when = settings.when
-            if when is not None and not _ask_user(when, envelope.event, actor, "predicate (when=)", bool):
+            if when is not None and not _ask_user(when, envelope.event, entry, "predicate (when=)", bool):
                 continue
-            routed.append((actor, self.new_delivery(actor, envelope, receipt)))
-        return routed
+            matching.append(entry)
+        return matching
 
-    def _remember(self, kind: type, topic: str | None, actors: Sequence[Actor]) -> None:
+    def _remember(self, kind: type, topic: str | None, entries: Sequence[Actor | Subscription]) -> None:
         """Let events of the class *kind* go the fast way from now on, if that would do all that is to be done."""
         is_open = self._run.phase is Phase.RUNNING and not self._run.instruments.sees_each
-        is_open = is_open and topic is None and bool(actors)
-        if is_open and is_safe_key(kind) and kind not in self.routes and all(actor.is_plain for actor in actors):
-            self._run.routes.remember(kind, actors, self._run.router.most_routes)
-
-    def matching(self, envelope: Envelope[Any]) -> list[Actor]:
-        """Give the actors that *envelope* would go to, for those who want to know before they act."""
-        return [actor for actor, _ in self._route(envelope, Receipt())]
+        is_open = is_open and topic is None and bool(entries)
+        if is_open and is_safe_key(kind) and kind not in self.routes:
+            actors = [entry for entry in entries if isinstance(entry, Actor) and entry.is_plain]
+            if len(actors) == len(entries):
+                self._run.routes.remember(kind, actors, self._run.router.most_routes)
 
     def new_delivery(self, actor: Actor, envelope: Envelope[Any], receipt: Receipt) -> AnyDelivery:
         """Make the delivery of *envelope* to *actor*, with its key."""
@@ -351,12 +359,12 @@ def own_server(run: Run) -> Server | None:
 
 
 def _ask_user(
-    function: Callable[[Any], Any], argument: Any, actor: Actor, role: str, use: Callable[[Any], object]
+    function: Callable[[Any], Any], argument: Any, of: Actor | Subscription, role: str, use: Callable[[Any], object]
 ) -> Any:
     """Call a function of the user's while routing, and try the *use* that will be made of its answer."""
     try:
         answer = function(argument)
         use(answer)
     except Exception as error:  # whatever it raises: nothing was accepted, and the publisher learns why
-        raise RouteError(actor.name, role) from error
+        raise RouteError(of.name, role) from error
     return answer

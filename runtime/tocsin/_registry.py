@@ -138,7 +138,7 @@ class Registry(ABC):
         group = Group(
             self, name, strategy=strategy, intensity=intensity if intensity is not None else default_intensity()
         )
-        self._take_in(group, "group")
+        self._take_in(group)
         return group
 
     def all_subscriptions(self) -> Iterator[Subscription]:
@@ -213,15 +213,18 @@ class Registry(ABC):
         return registrar
 
     def _declare(self, subscription: Subscription) -> Subscription:
-        self._take_in(subscription, "subscription")
+        if subscription.settings.activation == "first_event":
+            _check_may_be_dormant(subscription, self.strategy)
+        self._take_in(subscription)
         return subscription
 
-    def _take_in(self, member: Subscription | Group, kind: str) -> None:
+    def _take_in(self, member: Subscription | Group) -> None:
         # Groups and actors are both children of supervisors: reports and statistics tell them apart by name alone.
         names = self.bus.names
         if member.name in names:
-            raise DuplicateName(member.name, names[member.name])
-        names[member.name] = kind
+            kind = "group" if isinstance(names[member.name], Group) else "subscription"
+            raise DuplicateName(member.name, kind)
+        names[member.name] = member
         self.members[member.name] = member
 
     async def _declare_now(self, subscription: Subscription) -> Subscription:
@@ -243,6 +246,21 @@ class Registry(ABC):
         if self.bus.registrar is not None:
             hint = f"use `await {instead}(…)`" if instead else "declare groups before the bus runs"
             raise BusAlreadyRunning(f"bus {self.bus.name!r} is running: {hint}")
+
+
+def _check_may_be_dormant(subscription: Subscription, strategy: Strategy) -> None:
+    """Raise ValueError unless *subscription* may wait for its first event; `Settings` has checked its own part."""
+    what = f'subscription {subscription.name!r} with activation="first_event"'
+    if not subscription.can_be_pooled:
+        raise ValueError(
+            f"{what} has started() or stopping(), for which its actor needs a task: leave them out, or use "
+            'activation="start"'
+        )
+    if strategy is not Strategy.ONE_FOR_ONE:
+        raise ValueError(
+            f"{what} is declared on {subscription.registry.name!r}, which restarts its actors {strategy.value}: who is "
+            'restarted along with others has to be up; use Strategy.ONE_FOR_ONE there, or activation="start"'
+        )
 
 
 def _lacks_store(subscription: Subscription, bus: EventBus) -> str:

@@ -81,6 +81,8 @@ def _refusal(run: Run, letter: DeadLetter[Any]) -> str | None:
         return None
     if type(letter.event) is Unreadable:
         return f"it cannot be read: {letter.event.why}"
+    if run.dormant.called(letter.subscription) is not None:
+        return None
     actor = run.actors.get(letter.subscription)
     if actor is None:
         return f"there is no subscription {letter.subscription!r} any more"
@@ -100,7 +102,9 @@ async def _replay_one(run: Run, letter: DeadLetter[Any], receipt: Receipt) -> st
         if letter.reason is DeadLetterReason.UNDELIVERABLE:
             why_not = await _publish(run, envelope, receipt)
         else:
-            why_not = await _offer(run, run.actors[letter.subscription], envelope, letter, receipt)
+            actor = run.members.actor_called(letter.subscription)
+            assert actor is not None, "it was there in this very step"
+            why_not = await _offer(run, actor, envelope, letter, receipt)
         is_moved = why_not is None
     except TocsinError as error:
         why_not = None if receipt.accepted else str(error)

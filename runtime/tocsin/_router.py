@@ -95,6 +95,17 @@ class Router(Generic[S]):
         self._forget(entry, number)
         self._forget_routes()
 
+    def has(self, entry: S) -> bool:
+        """Tell whether *entry* is in here."""
+        return self._number_of(entry) is not None
+
+    def replace(self, entry: S, other: S) -> None:
+        """Let *other*, which has the same interests, take the place of *entry* in the order."""
+        number = self._numbers.pop(id(entry))
+        self._entries[number] = other
+        self._numbers[id(other)] = number
+        self._forget_routes()
+
     def route(self, event_type: type, topic: str | None) -> tuple[S, ...]:
         """Return the entries interested in an event of this class on this topic: each once, in order of subscription.
 

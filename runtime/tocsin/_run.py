@@ -21,6 +21,7 @@ import tocsin_supervisors as supervision
 from ._actor import Actor
 from ._backends import NextTurn, can_watch_tasks, monotonic_clock, sleepers, slice_length, turns
 from ._composing import compose
+from ._dormant import Dormant
 from ._envelope import IdSource
 from ._instruments import Instruments
 from ._ledger import Ledger, add_up
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from ._envelope import Envelope
     from ._plugins import Hooks
     from ._reports import Report
+    from ._subscription import Subscription
     from .durable._keeper import Keeper
 
 THREADS = 40  # worker threads for synchronous handlers of one bus: as many as anyio's own default limiter
@@ -88,7 +90,8 @@ class Run:
         self.log.more_fields = self.instruments.log_fields
         self.is_observed: bool = self.reporter is not None or self.instruments.reported is not None
         self.routes: Routes = Routes(self.ids.base)
-        self.router: Router[Actor] = Router(self.routes.clear)
+        self.router: Router[Actor | Subscription] = Router(self.routes.clear)
+        self.dormant: Dormant = Dormant(self)
         self.publisher: Publisher = Publisher(self)
         self.next_turn: NextTurn = NextTurn(self.publisher.forget_moment)
         self.undertaker: Undertaker = Undertaker(self)
@@ -106,7 +109,7 @@ class Run:
             partial(self.one_ended, 0),
         )
         self.keeper: Keeper | None = None  # with a store, from before the tree starts
-        self.actors: dict[str, Actor] = {}  # name → actor, in the order of declaration
+        self.actors: dict[str, Actor] = {}  # name → actor, in the order in which they were made
         self.gone: Ledger = Ledger()  # the account of actors that were unsubscribed
         self.published_slowly: int = 0
         self.undeliverable: int = 0

@@ -46,6 +46,7 @@ class Options(TypedDict, total=False):
     priorities: Iterable[Priority]
     deduplicate: Deduplicate | None
     context: Literal["actor", "delivery"]
+    activation: Literal["start", "first_event"]
     durable: bool
 
 
@@ -178,6 +179,15 @@ class Settings:
     """Context variables seen by the handler: the incarnation's own, or for each delivery a copy of its publisher's
     (costs a task).
     """
+    activation: Literal["start", "first_event"] = field(default="start", validator=word("start", "first_event"))
+    """When its actor is made: with the bus, or by the first event that matches, or whoever addresses it by name, as
+    Orleans activates a grain and systemd a service.
+
+    Until then it is *dormant*: it costs a place in the routing, and its bus starts without it. Only for actors that
+    need no task (no `started()` or `stopping()`, `concurrency=1`, `context="actor"`), that are not durable, and whose
+    group restarts each alone (`ONE_FOR_ONE`). Where the event loop does not let a pool of workers serve them, it starts
+    with the bus all the same.
+    """
     durable: bool = field(default=False, validator=one_of(bool))
     """True: what this subscription has accepted is in the store of the bus before `publish` returns, and outlives the
     process until it has ended.
@@ -188,6 +198,12 @@ class Settings:
             raise ValueError(
                 f"durable=True with overflow={self.overflow!r} would keep what is dropped then: let publishers wait "
                 "(WaitForRoom()) or refuse them (Reject())"
+            )
+        if self.activation == "first_event" and (self.durable or self.concurrency > 1 or self.context != "actor"):
+            raise ValueError(
+                f'activation="first_event" with durable={self.durable}, concurrency={self.concurrency}, '
+                f"context={self.context!r}: only an actor that needs no task, and has nothing in a store, may wait for "
+                'its first event; use durable=False, concurrency=1, context="actor", or activation="start"'
             )
         if self.strict_order and self.concurrency > 1 and self.key is None:
             raise ValueError(

@@ -5,16 +5,22 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
+from tocsin_supervisors import TreeNode
+
 from ._lifecycle import Phase, is_over
 from ._registry import Group
 from ._statistics import NEVER_RAN, BusStatistics, SubscriptionStatistics
 
 if TYPE_CHECKING:
-    from tocsin_supervisors import TreeNode
-
     from ._actor import Actor
     from ._bus import EventBus
+    from ._registry import Registry
     from ._run import Run
+    from ._subscription import Subscription
+
+DORMANT = "dormant"
 
 
 def snapshot(bus: EventBus, run: Run | None) -> BusStatistics:
@@ -37,13 +43,17 @@ def snapshot(bus: EventBus, run: Run | None) -> BusStatistics:
     tree = run.root.tree()
     nodes: dict[str, TreeNode] = {}
     _index(tree, nodes)
+    statistics = {name: _of_actor(actor, nodes.get(name)) for name, actor in run.actors.items()}
+    if run.dormant:
+        tree = _with_dormant(tree, bus, run)
+        statistics |= {each.name: _of_dormant(each) for each in run.dormant}
     return BusStatistics(
         name=bus.name,
         phase=str(run.phase),
         published=run.published,
         undeliverable=run.undeliverable,
         ledger=run.ledger(),
-        subscriptions=MappingProxyType({name: _of_actor(actor, nodes.get(name)) for name, actor in run.actors.items()}),
+        subscriptions=MappingProxyType(statistics),
         tree=tree,
         dead_letters=len(bus.dead_letters),
         dead_letters_evicted=bus.dead_letters.evicted,
@@ -61,14 +71,57 @@ def _index(node: TreeNode, nodes: dict[str, TreeNode]) -> None:
         _index(child, nodes)
 
 
+def _with_dormant(tree: TreeNode, bus: EventBus, run: Run) -> TreeNode:
+    """Give *tree* with what is dormant behind the children of each supervisor."""
+    dormant: dict[Registry, list[TreeNode]] = {}
+    for each in run.dormant:
+        dormant.setdefault(each.registry, []).append(TreeNode(each.name, "actor", DORMANT, None, 0, 0, None))
+
+    def complete(node: TreeNode, registry: Registry) -> TreeNode:
+        members = ((each, registry.members.get(each.id)) for each in node.children)
+        below = (complete(each, member) if isinstance(member, Group) else each for each, member in members)
+        return evolve(node, children=(*below, *dormant.get(registry, ())))
+
+    return complete(tree, bus)
+
+
+def _of_dormant(subscription: Subscription) -> SubscriptionStatistics:
+    """Give the statistics of one that has no actor."""
+    return SubscriptionStatistics(
+        name=subscription.name,
+        group=_group_of(subscription),
+        state=DORMANT,
+        is_paused=False,
+        depth=0,
+        capacity=subscription.settings.mailbox,
+        oldest_age=0.0,
+        in_flight=0,
+        waiting_retry=0,
+        blocked_publishers=0,
+        handled=0,
+        retried=0,
+        dead_lettered=0,
+        dropped=0,
+        rejected=0,
+        returned=0,
+        restarts=0,
+        incarnation=0,
+        last_error=None,
+    )
+
+
+def _group_of(subscription: Subscription) -> str | None:
+    return subscription.registry.name if isinstance(subscription.registry, Group) else None
+
+
 def _of_actor(actor: Actor, node: TreeNode | None) -> SubscriptionStatistics:
-    counters, mailbox, registry = actor.counters, actor.mailbox, actor.subscription.registry
+    counters, mailbox = actor.counters, actor.mailbox
     oldest = mailbox.oldest()
     failure, times = actor.last_error, actor.times
     p50, p99 = (None, None) if times is None else times.percentiles(_now(actor.run), 0.5, 0.99)
     return SubscriptionStatistics(
         name=actor.name,
-        group=registry.name if isinstance(registry, Group) else None,
+        group=_group_of(actor.subscription),
         state="stopped" if node is None else node.state,
         is_paused=actor.is_paused,
         depth=mailbox.queued,

@@ -23,7 +23,9 @@ class SubscriptionStatistics:
     group: str | None
     """The group it was declared on; None for the bus itself."""
     state: str
-    """The state of its actor: starting, running, stopping, waiting, suspended, parked, stopped, finished."""
+    """The state of its actor: starting, running, stopping, waiting, suspended, parked, stopped, finished.
+    Or "dormant": it has none before its first event (`activation="first_event"`).
+    """
     is_paused: bool
     """True: it begins nothing until it is resumed."""
     depth: int
@@ -68,8 +70,9 @@ class BusStatistics:
     """Events among them that no subscription matched."""
     ledger: Ledger
     subscriptions: Mapping[str, SubscriptionStatistics]
+    """In the order in which their actors were made; those that are dormant come last."""
     tree: TreeNode | None
-    """The supervision tree; None before the first run."""
+    """The supervision tree; None before the first run. What is dormant is behind the other children of its group."""
     dead_letters: int
     """Letters in the office now."""
     dead_letters_evicted: int

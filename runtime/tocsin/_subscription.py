@@ -25,6 +25,20 @@ class Subscription:
     `interests`; while the bus runs, `statistics()`.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "actor",
+        "actor_plan",
+        "factory",
+        "handler_plan",
+        "interests",
+        "name",
+        "patterns",
+        "registry",
+        "settings",
+        "types",
+    )
+
     def __init__(
         self,
         registry: Registry,
@@ -58,6 +72,13 @@ class Subscription:
     def has_stopping(self) -> bool:
         """True for actor classes with a `stopping()`."""
         return self.actor_plan is not None and self.actor_plan.stopping is not None
+
+    @property
+    def can_be_pooled(self) -> bool:
+        """True if its actor needs no task of its own, so that workers of the pool may serve it, one at a time."""
+        plan = self.actor_plan
+        has_hooks = plan is not None and (plan.started is not None or plan.stopping is not None)
+        return not has_hooks and self.settings.concurrency == 1 and self.settings.context == "actor"
 
     async def unsubscribe(self) -> None:
         """End the subscription: it matches nothing more, its actor stops within its grace period, what it had not

@@ -44,18 +44,21 @@ def child_of(subscription: Subscription, start: Start) -> ChildSpec:
 
 def supervisor_of(
     registry: Registry,
-    child: Callable[[Subscription], ChildSpec],
+    child: Callable[[Subscription], ChildSpec | None],
     made: Callable[[Registry, Supervisor], None],
     **options: Any,
 ) -> Supervisor:
-    """Make the supervisor of *registry* and all below it; *made* is told of each, the innermost first."""
+    """Make the supervisor of *registry* and all below it; *made* is told of each, the innermost first.
+
+    *child* gives None for who is no child yet.
+    """
     children: list[ChildSpec] = []
     for member in registry.members.values():
         if isinstance(member, Group):
             below = {name: value for name, value in options.items() if name != "stall_threshold"}
             children.append(ChildSpec(member.name, supervisor_of(member, child, made, **below)))
-        else:
-            children.append(child(member))
+        elif (spec := child(member)) is not None:
+            children.append(spec)
     supervisor = Supervisor(
         registry.name, children, strategy=registry.strategy, intensity=registry.intensity, **options
     )

@@ -12,11 +12,11 @@ import attrs
 
 from ._children import ChildSpec, ChildState, Nested
 from ._declaration import check_is_spec
-from ._requests import DECLINED, DeleteAsked, ReconfigureAsked, RestartAsked, StartAsked, TerminateAsked
+from ._requests import DECLINED, Added, DeleteAsked, ReconfigureAsked, RestartAsked, StartAsked, TerminateAsked
 from ._showing import count, info_of, node_of
 from ._slots import Slot
 from ._views import ChildCounts, ChildInfo, TreeNode
-from .exceptions import ChildNotFound, SupervisorNotRunning, TemplateSupervisor
+from .exceptions import ChildAlreadyPresent, ChildNotFound, SupervisorNotRunning, TemplateSupervisor
 
 if TYPE_CHECKING:
     from ._advice_findings import Finding
@@ -84,6 +84,22 @@ class Administered(Nested):
         if slot is not None:
             self._declaration.specs[spec.id] = slot.spec  # not *spec*: it may have been reconfigured since it came up
         return None if value is DECLINED else value
+
+    def start_child_soon(self, spec: ChildSpec) -> None:
+        """Add a child to those that every run starts with, and start it after all others, without waiting.
+
+        If all others are up, and this is called in a task, its start begins in this very step: what lives without a
+        task is up when this returns. Else its turn comes, at the latest with the next run. Nobody is told how the first
+        start goes, so one that fails is charged and made again, as its policy says.
+
+        Raise what `declare` raises, and `ChildAlreadyPresent` if a child of this id was started with `start_child`.
+        """
+        run = self._run
+        if run is not None and spec.id in run.machine.children.slots and spec.id not in self._declaration.specs:
+            raise ChildAlreadyPresent(run.path, spec.id)
+        self._declaration.add(spec)
+        if run is not None:
+            run.post_now(Added(spec))
 
     async def start_from_template(self, *args: object, **kwargs: object) -> ChildRef | None:
         """Start the child that the template describes for these arguments, and give its reference; None if it declined.

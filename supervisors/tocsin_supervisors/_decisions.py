@@ -63,7 +63,7 @@ from ._directives import (
     Tick,
 )
 from ._reports import ChildStarted, SupervisorStopping
-from ._requests import TerminateAsked, Withdrawn
+from ._requests import Added, TerminateAsked, Withdrawn
 from ._rounds import Rounds
 from ._slots import OURS, REPRIEVES, Alarm
 from .exceptions import SupervisorNotRunning
@@ -184,7 +184,7 @@ class Machine:
                 slot.terminators += (request.token,)
             else:
                 children.answer(request.token)
-        elif not isinstance(request, Withdrawn):
+        elif not isinstance(request, Withdrawn | Added):  # what was added starts with the next run
             children.refuse(request.token, SupervisorNotRunning(children.path, "stopping"))
 
     def _give_back(self, lost: float) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from ._children import ChildState
 from ._options import refusal_of
-from ._requests import DeleteAsked, ReconfigureAsked, RestartAsked, StartAsked, TerminateAsked, Withdrawn
+from ._requests import Added, DeleteAsked, ReconfigureAsked, RestartAsked, StartAsked, TerminateAsked, Withdrawn
 from ._rounds import start_for
 from .exceptions import (
     BadCombination,
@@ -44,6 +44,8 @@ def on_request(children: Children, round: Round | None, request: Request) -> Non
     match request:
         case StartAsked():
             _start(children, round, request)
+        case Added():
+            _add(children, round, request)
         case TerminateAsked():
             _terminate(children, round, request)
         case RestartAsked():
@@ -73,6 +75,11 @@ def _start(children: Children, round: Round | None, request: StartAsked) -> None
         children.refuse(request.token, ChildAlreadyStarted(children.path, id))
     else:
         children.refuse(request.token, ChildAlreadyPresent(children.path, id))
+
+
+def _add(children: Children, round: Round | None, request: Added) -> None:
+    if request.spec.id not in children.slots:  # else somebody had one of this id started first
+        start_for(children, round, children.add(request.spec), None)
 
 
 def _why_not_start(children: Children, spec: ChildSpec) -> BadCombination | TooManyChildren | None:

@@ -27,6 +27,14 @@ class StartAsked:
 
 @final
 @attrs.frozen
+class Added:
+    """A child was declared, and is to be started. Nobody waits for that."""
+
+    spec: ChildSpec
+
+
+@final
+@attrs.frozen
 class TerminateAsked:
     """Stop a child, or its restart loop, for good."""
 
@@ -72,4 +80,4 @@ class ReconfigureAsked:
     specs: tuple[ChildSpec, ...]
 
 
-Request: TypeAlias = StartAsked | TerminateAsked | RestartAsked | DeleteAsked | Withdrawn | ReconfigureAsked
+Request: TypeAlias = StartAsked | Added | TerminateAsked | RestartAsked | DeleteAsked | Withdrawn | ReconfigureAsked

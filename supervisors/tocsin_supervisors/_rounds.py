@@ -78,8 +78,8 @@ class Round:
         self.to_start = list(reversed(self.affected))
 
 
-def start_for(children: Children, round: Round | None, slot: Slot, token: int) -> None:
-    """Start a child that is down, by request."""
+def start_for(children: Children, round: Round | None, slot: Slot, token: int | None) -> None:
+    """Start a child that is down, by request; *token*: of who waits for it, if anybody does."""
     slot.starter = slot.asked_by = token
     if round is None:
         children.start(slot)

@@ -91,6 +91,7 @@ class Run:
         self._context: Context | None = None
         self._inbox: deque[Fact] = deque([Begin()])
         self._loop_side: LoopSide | None = None  # while it lives
+        self._is_telling = False  # what a child or an observer does while a directive is carried out is noted after it
         self._replies = Replies()
         self._unstopped: dict[str, Unstopped] = {}
         self._stop_errors: list[StopFailed] = []
@@ -100,6 +101,21 @@ class Run:
     def post(self, fact: Fact) -> None:
         """Give the machine a fact to note, soon and in order."""
         self._inbox.append(fact)
+        self._look_again()
+
+    def post_now(self, fact: Fact) -> None:
+        """Give the machine a fact to note, in this very step if it may be, past those that wait; else as `post`."""
+        machine = self.machine
+        may_be_now = machine.is_ready and not machine.is_ending and not self._is_telling
+        now = _time_in_a_task() if may_be_now else None
+        if now is None:
+            self.post(fact)
+            return
+        self._tell_time(machine.next_due(), now)
+        self._tell_machine(fact, now)
+        self._look_again()  # at what is due next
+
+    def _look_again(self) -> None:
         if self._loop_side is not None:
             self._loop_side.wake()
 
@@ -204,8 +220,7 @@ class Run:
         while not machine.is_over:
             due = await self._pause(side)
             now = side.now()
-            if due is not None and due <= now:
-                self._tell_machine(Tick(late=now - due), now)
+            self._tell_time(due, now)
             for _ in range(MAX_FACTS):
                 if not self._inbox or machine.is_over:
                     break
@@ -229,9 +244,17 @@ class Run:
             self._inbox.append(Broke(ForeignCancellation(f"supervisor {self.path!r}: its own task was cancelled")))
         return due
 
+    def _tell_time(self, due: float | None, now: float) -> None:
+        if due is not None and due <= now:
+            self._tell_machine(Tick(late=now - due), now)
+
     def _tell_machine(self, fact: Fact, now: float) -> None:
-        for directive in self.machine.on(fact, now):
-            self._carry_out(directive, now)
+        self._is_telling = True
+        try:
+            for directive in self.machine.on(fact, now):
+                self._carry_out(directive, now)
+        finally:
+            self._is_telling = False
         if isinstance(fact, Ended):
             self._forget_error(fact)
 
@@ -333,3 +356,11 @@ class Run:
             self.post(Broke(error))
         except BaseException:  # an observer only looks on: whatever it raises is counted, and changes nothing
             self.observer_errors += 1
+
+
+def _time_in_a_task() -> float | None:
+    """Give the time; None in a callback of the event loop, in which no library knows that it runs."""
+    try:
+        return anyio.current_time()
+    except RuntimeError:
+        return None

@@ -47,6 +47,7 @@ DEFAULTS: dict[str, object] = {
     "priorities": frozenset(Priority),
     "deduplicate": None,
     "context": "actor",
+    "activation": "start",
     "durable": False,
 }
 

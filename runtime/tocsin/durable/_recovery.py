@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tocsin._actor import Actor
     from tocsin._delivery import AnyDelivery
     from tocsin._run import Run
+    from tocsin._subscription import Subscription
     from tocsin.codecs import CodecRegistry
 
     from ._keeper import Keeper
@@ -87,6 +88,9 @@ class Recovery:
         """Put everything where it belongs; what belongs to nobody is told of, and stays."""
         for actor in self._run.actors.values():
             self._know(actor.types)
+        for subscription in list(self._run.dormant):
+            if self.wakes(subscription):
+                self._run.dormant.activate(subscription)
         self._restore_letters()
         for actor in self._run.actors.values():
             self._restore(actor, is_start=True)
@@ -107,6 +111,12 @@ class Recovery:
         """Put what is kept for *actor*, which was subscribed while the bus runs, into its mailbox."""
         self._know(actor.types)
         self._restore(actor, is_start=False)
+
+    def wakes(self, subscription: Subscription) -> bool:
+        """Tell whether letters were replayed to *subscription* while no bus ran; from here on its events can be read.
+        """
+        self._know(subscription.types)
+        return any(each.letter is not None for each in self._waiting.get(subscription.name, ()))
 
     def _restore(self, actor: Actor, *, is_start: bool) -> None:
         """Put what is kept for *actor* into its mailbox, in the order of acceptance.

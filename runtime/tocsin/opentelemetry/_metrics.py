@@ -107,7 +107,12 @@ class Metrics:
             "tocsin.delivery.retries", "{attempt}", "Failed attempts followed by another.", _each(lambda s: s.retried)
         )
         count("tocsin.actor.restarts", "{restart}", "Restarts of actors.", _each(lambda s: s.restarts))
-        gauge("tocsin.actor.up", "1", "1 while the actor runs.", _each(lambda s: int(s.state == "running")))
+        gauge(
+            "tocsin.actor.up",
+            "1",
+            "1 while the actor runs, or waits for its first event.",
+            _each(lambda s: int(s.state in ("running", "dormant"))),
+        )
         gauge("tocsin.mailbox.depth", "{delivery}", "Deliveries ready to be taken.", _each(lambda s: s.depth))
         gauge("tocsin.mailbox.capacity", "{delivery}", "Deliveries it holds at most.", _each(lambda s: s.capacity))
         gauge("tocsin.mailbox.oldest_age", "s", "Age of the oldest delivery.", _each(lambda s: s.oldest_age))

@@ -120,7 +120,8 @@ def readiness(statistics: BusStatistics, settings: Mapping[str, Settings], high_
 
 def _of_subscription(statistics: SubscriptionStatistics, settings: Settings, high_water: float) -> Iterator[Complaint]:
     may_have_ended = settings.restart is not RestartPolicy.PERMANENT and statistics.state in _ENDED
-    if statistics.state != ChildState.RUNNING.value and not may_have_ended:
+    is_well = statistics.state in (ChildState.RUNNING.value, "dormant")  # which comes up with its first event
+    if not is_well and not may_have_ended:
         yield ActorDown(statistics.name, statistics.state)
     # These two make room by themselves, and full is what they are whenever there is much to do: no load balancer has to
     # turn anybody away for it.

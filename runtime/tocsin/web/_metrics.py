@@ -89,8 +89,8 @@ _COLUMNS: Final = (
     _Column(
         "tocsin_actor_up",
         "gauge",
-        lambda each: int(each.state == "running"),
-        "1 while the actor runs; of several, while all do.",
+        lambda each: int(each.state in ("running", "dormant")),
+        "1 while the actor runs, or waits for its first event; of several, while all do.",
         together=min,
     ),
     _Column(

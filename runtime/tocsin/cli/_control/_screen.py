@@ -23,7 +23,14 @@ Line: TypeAlias = list[Segment]
 
 NAME = 12  # columns a name should have at least
 _BAR = 8
-_STYLES = {"running": "green", "starting": "cyan", "stopping": "cyan", "waiting": "yellow", "suspended": "yellow"}
+_STYLES = {
+    "running": "green",
+    "starting": "cyan",
+    "stopping": "cyan",
+    "waiting": "yellow",
+    "suspended": "yellow",
+    "dormant": "dim",
+}
 
 
 @final
