@@ -70,7 +70,7 @@ class Router(Generic[S]):
 
     def add(self, entry: S) -> None:
         """Add *entry*, last in order. Raise ValueError if it is in here, `InvalidTopic` for a pattern that is none."""
-        if self._number_of(entry) is not None:
+        if self.has(entry):
             raise ValueError(f"{safe_repr(entry)} is in the router already: remove it first")
         number = self._next_number
         try:

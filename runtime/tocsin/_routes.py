@@ -63,8 +63,9 @@ class Routes:
 
     def clear(self) -> None:
         """Forget the routes: whoever publishes next goes the long way."""
-        self.count()
-        self.known.clear()
+        if self.known:
+            self.count()
+            self.known.clear()
 
     def close(self) -> None:
         """The run is over: receipts that still hold a route hold nothing else by it."""

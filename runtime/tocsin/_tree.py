@@ -9,7 +9,7 @@ import anyio
 
 from tocsin_supervisors import ChildSpec, SupervisionWarning, Supervisor
 
-from ._registry import Group
+from ._subscription import Subscription
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from tocsin_supervisors._children import Start
 
     from ._registry import Registry
-    from ._subscription import Subscription
 
 
 def child_of(subscription: Subscription, start: Start) -> ChildSpec:
@@ -54,11 +53,13 @@ def supervisor_of(
     """
     children: list[ChildSpec] = []
     for member in registry.members.values():
-        if isinstance(member, Group):
+        if isinstance(member, Subscription):
+            spec = child(member)
+            if spec is not None:
+                children.append(spec)
+        else:
             below = {name: value for name, value in options.items() if name != "stall_threshold"}
             children.append(ChildSpec(member.name, supervisor_of(member, child, made, **below)))
-        elif (spec := child(member)) is not None:
-            children.append(spec)
     supervisor = Supervisor(
         registry.name, children, strategy=registry.strategy, intensity=registry.intensity, **options
     )
