@@ -30,7 +30,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 from ._actor import Actor
-from ._lifecycle import ends
+from ._lifecycle import may_publish
 from ._subscription import Subscription
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Dormant:
         assert subscription.actor is not None
         return subscription.actor
 
-    async def activate_many(self, envelope: Envelope[Any]) -> bool:
+    async def activate_many(self, envelope: Envelope[Any], *, from_handler: bool) -> bool:
         """Activate those that *envelope* wakes, if they are too many for one step: others have their turn between.
         Tell whether they had, as much may have changed then.
         """
@@ -115,7 +115,7 @@ class Dormant:
             if portion == 0:
                 await publisher.let_others()
                 portion = PORTION
-            if ends(self._run.phase):
+            if not may_publish(self._run.phase, from_handler=from_handler):
                 break
             if isinstance(each, Subscription) and self.has(each):
                 self.activate(each)

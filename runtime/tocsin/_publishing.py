@@ -135,9 +135,10 @@ class Publisher:
             self._turn = TURN
             await anyio.lowlevel.checkpoint()
         server = own_server(self._run) if on_behalf is None else on_behalf
-        self.check_open(receipt, from_handler=is_late or server is not None)
-        if self._run.dormant and await self._run.dormant.activate_many(envelope):
-            self.check_open(receipt, from_handler=is_late or server is not None)
+        from_handler = is_late or server is not None
+        self.check_open(receipt, from_handler=from_handler)
+        if self._run.dormant and await self._run.dormant.activate_many(envelope, from_handler=from_handler):
+            self.check_open(receipt, from_handler=from_handler)
         full, refused, keeping = self._offer_all(envelope, receipt, may_wait=True, handover=handover)
         if keeping is None or handover is not None:
             return await self._taken_by_all(full, refused, receipt, server, on_behalf)
