@@ -52,8 +52,8 @@ class Dormant:
     __slots__ = ("_count", "_run")
 
     def __init__(self, run: Run) -> None:
-        self._run = run
-        self._count = 0
+        self._run: Run = run
+        self._count: int = 0
 
     def __len__(self) -> int:
         return self._count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from types import UnionType
-from typing import Any, TypeGuard, Union, get_origin
+from typing import Any, TypeGuard, Union, cast, get_origin
 
 from tocsin_supervisors._text import qualified_name, safe_repr
 
@@ -29,7 +29,7 @@ def check_interests(interests: Iterable[object]) -> tuple[tuple[type, ...], tupl
     if not types and not patterns:
         raise InvalidHandler("no interests given: name event classes or topic patterns, or `object` for everything")
     if isinstance(interests, tuple) and len(interests) == len(types):
-        return interests, ()  # most often; many subscriptions may want the same
+        return cast("tuple[type, ...]", interests), ()  # as most often: no need for a second one
     return tuple(types.values()), tuple(patterns)
 
 

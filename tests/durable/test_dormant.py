@@ -62,8 +62,11 @@ async def test_a_replayed_letter_makes_the_actor_of_one_that_is_subscribed_later
     await leave_letters(path, 1)
     replay_in_the_file(path)
 
+    is_handled = anyio.Event()
+
     async def ship(order: Order) -> None:
         handled.append(order.number)
+        is_handled.set()
 
     bus = EventBus("shop", store=SQLiteStore(path))
     async with bus.running():
@@ -71,7 +74,6 @@ async def test_a_replayed_letter_makes_the_actor_of_one_that_is_subscribed_later
         assert bus.statistics().subscriptions["another"].state == "dormant"
         await bus.subscribe_now(ship, Order, activation="first_event", name="ship")
         with anyio.fail_after(10):
-            while not handled:
-                await anyio.sleep(0.01)
+            await is_handled.wait()
         assert bus.statistics().subscriptions["another"].state == "dormant"
     assert handled == [1]

@@ -75,6 +75,8 @@ class Program:
     end: str
     plain: bool
     """Nothing but what the fast way allows where it can be: it must not be told apart from the long one."""
+    dormant: bool
+    """Whoever may wait for its first event without an actor does: that must not be told apart either."""
 
 
 # Operations happen at multiples of a tick; what is due by itself falls between two of them, and never together.
@@ -174,6 +176,7 @@ def programs(backend: str) -> st.SearchStrategy[Program]:
         st.lists(configs(), min_size=2, max_size=4),
         st.one_of(before, before, drained),
         st.sampled_from(["stop", "leave", "error", "finish"]),
+        st.booleans(),
         st.booleans(),
     )
 

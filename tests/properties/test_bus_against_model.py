@@ -139,7 +139,7 @@ class Runner:
         self.subscriptions: dict[str, Subscription] = {}
         self.names = 0
 
-    def options(self, config: Config) -> tuple[Any, tuple[type, ...], dict[str, Any]]:
+    def options(self, config: Config, *, coupling: str) -> tuple[Any, tuple[type, ...], dict[str, Any]]:
         self.names += 1
         name = f"s{self.names}"
 
@@ -159,6 +159,7 @@ class Runner:
                 del self.gates[name, event.number]
 
         interests = tuple(CLASSES[kind] for kind in KINDS if kind in config.kinds)
+        may_be_dormant = config.concurrency == 1 and coupling == "one_for_one"
         deduplicate = None if config.window is None else Deduplicate(config.window, by=key_of)
         return (
             plain if self.program.plain and self.names % 2 else handler,
@@ -178,6 +179,7 @@ class Runner:
                 "grace_period": 0.0,
                 "priorities": [Priority(each) for each in config.priorities],
                 "deduplicate": deduplicate,
+                "activation": "first_event" if may_be_dormant and self.program.dormant else "start",
             },
         )
 
@@ -194,7 +196,7 @@ class Runner:
         for config in map(self.config, self.program.first):
             if self.program.coupling != "one_for_one":
                 config = evolve(config, concurrency=1)  # of several, the order in which they are put back is open
-            handler, interests, options = self.options(config)
+            handler, interests, options = self.options(config, coupling=self.program.coupling)
             self.subscriptions[options["name"]] = self.coupled.subscribe(handler, *interests, **options)
             self.model.subscribe(options["name"], config, is_coupled=True)
         try:
@@ -258,7 +260,7 @@ class Runner:
                 self.model.advance(seconds)
             case Subscribe(config=drawn) if self.model.open:
                 config = self.config(drawn)
-                handler, interests, options = self.options(config)
+                handler, interests, options = self.options(config, coupling="one_for_one")
                 self.subscriptions[options["name"]] = await self.bus.subscribe_now(handler, *interests, **options)
                 self.model.subscribe(options["name"], config)
             case Unsubscribe(which=which) if self.model.subs:

@@ -39,6 +39,7 @@ from tocsin_supervisors import (
 from tocsin_supervisors._decisions import Machine
 from tocsin_supervisors._directives import Begin, CameUp, CutAsked, Hangs, Ready, RestartsBelow, StopAsked, Tick
 from tocsin_supervisors._requests import (
+    Added,
     DeleteAsked,
     ReconfigureAsked,
     RestartAsked,
@@ -180,6 +181,11 @@ class DecisionsMachine(RuleBasedStateMachine):
     def start_child(self, spec: ChildSpec) -> None:
         self.starts[self.world.token + 1] = spec.id
         self.world.request(lambda token: StartAsked(token, spec))
+
+    @rule(spec=specs())
+    def start_child_soon(self, spec: ChildSpec) -> None:
+        if not self.world.ended:
+            self.world.tell(Added(spec))
 
     @rule(id=IDS)
     def terminate_child(self, id: str) -> None:

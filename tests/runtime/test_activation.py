@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Awaitable, Callable
-from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import anyio
@@ -39,7 +38,6 @@ from tocsin.testing import cancel_as_a_stranger
 from tocsin_supervisors import (
     ChildAlreadyStarted,
     ChildParked,
-    ChildRestarting,
     ChildStarted,
     ChildStartFailed,
     ChildStopped,
@@ -51,6 +49,10 @@ SOON = Backoff(initial=1.0, maximum=1.0, factor=1.0, jitter=0.0)
 
 
 async def take(event: object) -> None: ...
+
+
+def wants_nothing(event: object) -> bool:
+    return False
 
 
 async def answer(event: object) -> str:
@@ -129,7 +131,9 @@ async def test_looking_on_activates_nobody(make_bus: MakeBus) -> None:
     bus = make_bus()
     subject = bus.subscribe(take, int, **FIRST)
     async with bus.running():
-        repr(bus), repr(subject), bus.ledger(), bus.explain(), bus.statistics()
+        for look in (repr, EventBus.ledger, EventBus.explain, EventBus.statistics):
+            look(bus)
+        assert repr(subject) == "<Subscription take: handler for int>"
         assert (await bus.replay(dry_run=True)).selected == ()
         assert state(subject) == "dormant"
 
@@ -139,7 +143,7 @@ async def test_looking_on_activates_nobody(make_bus: MakeBus) -> None:
     [
         (int, {}, {}, "of another class"),
         (int, {"priorities": [CRITICAL]}, {"priority": NORMAL}, 1),
-        (int, {"when": lambda number: number > 5}, {}, 1),
+        (int, {"when": wants_nothing}, {}, 1),
         ("a.*", {}, {"topic": "b.c"}, 1),
     ],
     ids=["class", "priority", "predicate", "topic"],
@@ -168,7 +172,7 @@ async def test_a_predicate_that_fails_activates_nobody(make_bus: MakeBus) -> Non
 async def test_receipts_name_their_subscriptions_in_the_order_of_declaration(make_bus: MakeBus) -> None:
     bus = make_bus()
     for name, kind in {"a": int, "b": object, "c": int}.items():
-        bus.subscribe(take, kind, name=name, **({} if name == "b" else FIRST))
+        bus.subscribe(take, kind, name=name, activation="start" if name == "b" else "first_event")
     async with bus.running():
         await bus.ask(1, to="c")
         for _ in range(3):
@@ -209,7 +213,9 @@ class Hooked:
 
 
 @pytest.mark.parametrize(
-    "options", [{"durable": True}, {"concurrency": 2}, {"context": "delivery"}], ids=["durable", "concurrency", "context"]
+    "options",
+    [{"durable": True}, {"concurrency": 2}, {"context": "delivery"}],
+    ids=["durable", "concurrency", "context"],
 )
 def test_an_option_that_needs_an_actor_at_once_is_refused(options: Any) -> None:
     with pytest.raises(ValueError, match=r'activation="first_event" with durable=.*use durable=False, concurrency=1'):
@@ -523,7 +529,7 @@ async def test_one_that_never_starts_is_parked_as_any_other(make_bus: MakeBus) -
 async def test_actors_stop_in_the_reverse_order_of_their_activation(make_bus: MakeBus) -> None:
     bus, reports = observed(make_bus)
     for name in "abc":
-        bus.subscribe(take, int, name=name, **({} if name == "b" else FIRST))
+        bus.subscribe(take, int, name=name, activation="start" if name == "b" else "first_event")
     async with bus.running():
         await bus.ask(1, to="c")
         await bus.ask(1, to="a")
@@ -706,8 +712,6 @@ def test_in_a_callback_of_asyncio_it_is_started_soon(make_bus: MakeBus) -> None:
         async with bus.running():
             asyncio.get_running_loop().call_soon(lambda: receipts.append(bus.publish_nowait(1)))
             await asyncio.sleep(0)
-            while not receipts:
-                await asyncio.sleep(0)
             assert await receipts[0].settled() == {"subject": Handled()}
 
     asyncio.run(main())
@@ -739,7 +743,7 @@ async def test_a_publish_that_wakes_many_lets_others_have_their_turn(make_bus: M
         tasks.start_soon(look)
         receipt = await bus.publish(1)
         assert list(await receipt.settled()) == [each.name for each in many]
-    assert max(after - before for before, after in zip(seen, seen[1:], strict=False)) < 100
+    assert max(after - before for before, after in pairwise(seen)) < 100
 
 
 async def test_a_publish_without_waiting_wakes_all_in_one_step(make_bus: MakeBus) -> None:

@@ -6,6 +6,7 @@ import anyio
 import pytest
 
 from tests.runtime.helpers import quiet
+from tests.supervisors.bench import Bench, spec
 from tocsin_supervisors import (
     Backoff,
     ChildAlreadyPresent,
@@ -20,6 +21,8 @@ from tocsin_supervisors import (
     Strategy,
     Supervisor,
 )
+from tocsin_supervisors._directives import StopAsked
+from tocsin_supervisors._requests import Added, StartAsked
 
 SOON = Backoff(initial=1.0, maximum=1.0, factor=1.0, jitter=0.0)
 
@@ -98,11 +101,15 @@ async def test_a_child_that_is_added_while_a_group_restarts_comes_after_it() -> 
 async def test_a_first_start_that_fails_is_charged_and_made_again() -> None:
     reports: list[Report] = []
     supervisor = Supervisor("test", observer=reports.append)
-    spec = ChildSpec("added", fail, backoff=SOON, intensity=RestartIntensity(2, 100.0))
-    with pytest.raises(RestartIntensityExceeded):
+    added = ChildSpec("added", fail, backoff=SOON, intensity=RestartIntensity(2, 100.0))
+
+    async def run() -> None:
         async with supervisor.running():
-            supervisor.start_child_soon(spec)
+            supervisor.start_child_soon(added)
             await anyio.sleep_forever()
+
+    with pytest.raises(RestartIntensityExceeded):
+        await run()
     assert sum(isinstance(each, ChildStartFailed) for each in reports) == 3
 
 
@@ -158,17 +165,14 @@ async def test_an_id_that_is_taken_is_refused() -> None:
         assert states(supervisor) == {"declared": "running", "passing": "running"}
 
 
-async def test_of_two_children_of_one_id_the_one_that_was_asked_for_first_is_started() -> None:
-    supervisor: Supervisor
+def test_of_two_children_of_one_id_the_one_that_was_asked_for_first_is_started() -> None:
+    bench = Bench().begin()
+    assert bench.words(StartAsked(1, spec("twice"))) == ["start twice"]
+    assert bench.words(Added(spec("twice"))) == []
 
-    async def first(context: ChildContext) -> None:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(supervisor.start_child, ChildSpec("twice", idle))
-            await anyio.sleep(0)
-            supervisor.start_child_soon(ChildSpec("twice", fail))
-            await idle(context)
 
-    supervisor = Supervisor("test", [ChildSpec("first", first)])
-    async with supervisor.running():
-        await quiet()
-        assert states(supervisor) == {"first": "running", "twice": "running"}
+def test_what_is_added_while_all_is_stopping_is_not_started() -> None:
+    bench = Bench(spec("first")).begin()
+    bench.on(StopAsked())
+    assert bench.words(Added(spec("added"))) == []
+    assert list(bench.machine.children.slots) == ["first"]

@@ -113,8 +113,7 @@ class Recovery:
         self._restore(actor, is_start=False)
 
     def wakes(self, subscription: Subscription) -> bool:
-        """Tell whether letters were replayed to *subscription* while no bus ran; from here on its events can be read.
-        """
+        """Tell whether letters were replayed to *subscription* while no bus ran; from now on its events can be read."""
         self._know(subscription.types)
         return any(each.letter is not None for each in self._waiting.get(subscription.name, ()))
 
