@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, TypeAlias, final
+from typing import Any, Literal, TypeAlias, final
 
 import anyio
 import anyio.lowlevel
@@ -46,13 +46,15 @@ Contender: TypeAlias = Callable[[Guests, Callable[[int], None]], Room]
 """Declares the guests, and calls back with the number of those declared now and then: who is too slow is stopped."""
 
 
-def tocsin(guests: Guests, declared: Callable[[int], None]) -> Room:
-    """Declare subscribers on a bus; they start with it."""
+def tocsin(
+    guests: Guests, declared: Callable[[int], None], activation: Literal["start", "first_event"] = "start"
+) -> Room:
+    """Declare subscribers on a bus; their actors start with it, or with the first event."""
     bus = EventBus("benchmark")
     for number, name in enumerate(guests.names):
         if number % 100 == 0:
             declared(number)
-        bus.subscribe(guests.handle, Event, name=name)
+        bus.subscribe(guests.handle, Event, name=name, activation=activation)
 
     @asynccontextmanager
     async def started() -> AsyncGenerator[Send]:

@@ -155,6 +155,19 @@ async def test_what_the_bus_counts_anyway_is_read_when_somebody_collects(
         await bus.stop(drain_timeout=0)
 
 
+async def test_a_dormant_actor_is_none_that_is_down(make_bus: MakeBus, collector: Collector) -> None:
+    bus = make_bus(plugins=[collector.plugin()])
+
+    @bus.subscriber(int, name="work", activation="first_event")
+    async def work(event: int) -> None: ...
+
+    async with bus.running():
+        assert bus.statistics().subscriptions["work"].state == "dormant"
+        assert collector.values("tocsin.actor.up", SUBSCRIPTION) == {("work",): 1}
+        await (await bus.publish(1)).settled()
+        assert collector.values("messaging.client.consumed.messages", SUBSCRIPTION) == {("work",): 1}
+
+
 async def test_with_metrics_alone_events_go_the_fast_way(make_bus: MakeBus, collector: Collector) -> None:
     bus = make_bus(plugins=[collector.plugin()])
 

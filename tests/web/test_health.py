@@ -62,6 +62,10 @@ def test_only_a_bus_that_runs_is_ready(phase: Phase) -> None:
     assert ready(of_subscription(state="stopped"), phase=str(phase)).complaints == (WrongPhase(phase),)
 
 
+def test_a_bus_with_a_dormant_subscription_is_ready() -> None:
+    assert ready(of_subscription(state="dormant")).is_well
+
+
 def test_a_paused_subscription_is_told_of_and_the_bus_is_ready_until_its_mailbox_is_nearly_full() -> None:
     health = ready(of_subscription(is_paused=True), of_subscription("mail"))
     assert (health.is_well, health.paused) == (True, ("bill",))
