@@ -70,6 +70,8 @@ async def _within_limit(contender: Contender, count: int, memory: Callable[[], i
 
 
 async def _measure(contender: Contender, count: int, memory: Callable[[], int], stage: Stage) -> Figures:
+    async with contender(Guests([]), lambda _declared: None):
+        pass  # what the first run loads is no matter of how many subscribers there are
     guests = Guests([f"subscriber-{number}" for number in range(count)])
     gc.collect()
     before, began = memory(), time.perf_counter()

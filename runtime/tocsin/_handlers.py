@@ -24,6 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _MARK = "__tocsin_handles__"  # where @handles leaves the interests of a method
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_CO_VARIADIC = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -68,7 +69,7 @@ def inspect_handler(handler: object) -> HandlerPlan:
     positional = _positional_parameters(handler)
     return HandlerPlan(
         call=handler,
-        is_async=_is_async(core) or _is_async(target),
+        is_async=_is_async(core) or (target is not core and _is_async(target)),
         wants_delivery=len(positional) > 1 and positional[1].default is inspect.Parameter.empty,
         name=_name_of(target),
     )
@@ -124,6 +125,9 @@ def _positional_parameters(handler: Callable[..., Any]) -> list[inspect.Paramete
 
 def _parameters(handler: Callable[..., Any]) -> list[inspect.Parameter] | None:
     """The parameters of *handler*; those of the function inside if it is a wrapper that passes on whatever it gets."""
+    plain = _plain_parameters(handler)
+    if plain is not None:
+        return plain
     try:
         own = inspect.signature(handler, follow_wrapped=False)
         if any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in own.parameters.values()):
@@ -131,6 +135,26 @@ def _parameters(handler: Callable[..., Any]) -> list[inspect.Parameter] | None:
     except (ValueError, TypeError):  # written in C without a signature, or a circle of wrappers
         return None
     return list(own.parameters.values())
+
+
+def _plain_parameters(handler: object) -> list[inspect.Parameter] | None:
+    """The parameters of a function or bound method that has none but ordinary ones, and nothing that could say
+    otherwise. `inspect.signature` gives the same, and takes half of the time of a subscription.
+    """
+    is_bound = isinstance(handler, MethodType)
+    function: object = handler.__func__ if isinstance(handler, MethodType) else handler
+    if not isinstance(function, FunctionType) or vars(function):
+        return None
+    code, defaults = function.__code__, function.__defaults__ or ()
+    is_plain = not (code.co_kwonlyargcount or code.co_posonlyargcount or code.co_flags & _CO_VARIADIC)
+    if not is_plain or code.co_argcount < is_bound:
+        return None
+    required = code.co_argcount - len(defaults)
+    values = (*[inspect.Parameter.empty] * required, *defaults)
+    names = code.co_varnames[: code.co_argcount]
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    found = zip(names[is_bound:], values[is_bound:], strict=True)
+    return [inspect.Parameter(name, kind, default=value) for name, value in found]
 
 
 def _name_of(target: object) -> str:

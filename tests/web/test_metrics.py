@@ -154,7 +154,9 @@ def test_those_beyond_the_cap_are_added_up_under_other(media_type: MediaType) ->
 
 
 def test_a_dormant_actor_is_none_that_is_down() -> None:
-    assert of(samples(of_bus(of_subscription("a", state="dormant"))), "tocsin_actor_up", subscription="a", group="") == 1
+    assert (
+        of(samples(of_bus(of_subscription("a", state="dormant"))), "tocsin_actor_up", subscription="a", group="") == 1
+    )
 
 
 def test_with_no_room_for_any_all_are_under_other() -> None:
