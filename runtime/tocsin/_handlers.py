@@ -16,6 +16,7 @@ from attrs import evolve, field, frozen
 from tocsin_supervisors._text import qualified_name, safe_repr, safe_text
 
 from ._interests import check_interests as check_interests
+from ._parameters import parameters_of
 from ._router import mro_of
 from ._topics import pattern_matches
 from .exceptions import InvalidHandler
@@ -24,7 +25,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _MARK = "__tocsin_handles__"  # where @handles leaves the interests of a method
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-_CO_VARIADIC = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -104,7 +104,7 @@ def _unwrapped(target: Any) -> Iterator[Any]:
 
 def _positional_parameters(handler: Callable[..., Any]) -> list[inspect.Parameter]:
     """The parameters that may be given by position, after checking that one or two arguments are what it needs."""
-    parameters = _parameters(handler)
+    parameters = parameters_of(handler)
     if parameters is None:
         return []
     positional = [parameter for parameter in parameters if parameter.kind in _POSITIONAL]
@@ -121,40 +121,6 @@ def _positional_parameters(handler: Callable[..., Any]) -> list[inspect.Paramete
     if keywords:
         raise _refusal(handler, f"requires the keyword {keywords[0]}, which nobody gives: bind it with partial")
     return positional
-
-
-def _parameters(handler: Callable[..., Any]) -> list[inspect.Parameter] | None:
-    """The parameters of *handler*; those of the function inside if it is a wrapper that passes on whatever it gets."""
-    plain = _plain_parameters(handler)
-    if plain is not None:
-        return plain
-    try:
-        own = inspect.signature(handler, follow_wrapped=False)
-        if any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in own.parameters.values()):
-            own = inspect.signature(handler)
-    except (ValueError, TypeError):  # written in C without a signature, or a circle of wrappers
-        return None
-    return list(own.parameters.values())
-
-
-def _plain_parameters(handler: object) -> list[inspect.Parameter] | None:
-    """The parameters of a function or bound method that has none but ordinary ones, and nothing that could say
-    otherwise. `inspect.signature` gives the same, and takes half of the time of a subscription.
-    """
-    is_bound = isinstance(handler, MethodType)
-    function: object = handler.__func__ if isinstance(handler, MethodType) else handler
-    if not isinstance(function, FunctionType) or vars(function):
-        return None
-    code, defaults = function.__code__, function.__defaults__ or ()
-    is_plain = not (code.co_kwonlyargcount or code.co_posonlyargcount or code.co_flags & _CO_VARIADIC)
-    if not is_plain or code.co_argcount < is_bound:
-        return None
-    required = code.co_argcount - len(defaults)
-    values = (*[inspect.Parameter.empty] * required, *defaults)
-    names = code.co_varnames[: code.co_argcount]
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    found = zip(names[is_bound:], values[is_bound:], strict=True)
-    return [inspect.Parameter(name, kind, default=value) for name, value in found]
 
 
 def _name_of(target: object) -> str:
@@ -317,7 +283,7 @@ def _hook(actor_class: type, name: str) -> HookPlan | None:
         )
     required = [
         parameter.name
-        for parameter in _parameters(MethodType(function, actor_class)) or []
+        for parameter in parameters_of(MethodType(function, actor_class)) or []
         if parameter.default is inspect.Parameter.empty and parameter.kind not in _VARIADIC
     ]
     if required:

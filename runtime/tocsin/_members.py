@@ -153,6 +153,10 @@ class Members:
 
     async def start_actor(self, subscription: Subscription) -> None:
         """Start the actor of *subscription* and route to it; if it does not start, nothing is left of it."""
+        if subscription.name in self._run.actors:
+            # Of a subscription that was ended by its own handler, which left its name: it still stops.
+            await anyio.lowlevel.checkpoint()
+            raise ChildAlreadyStarted(self._supervisors[subscription.registry].name, subscription.name)
         if self._is_to_be_dormant(subscription):
             await self._add_dormant(subscription)
             return
@@ -176,12 +180,9 @@ class Members:
     async def _add_dormant(self, subscription: Subscription) -> None:
         """Route to *subscription*, and have no actor of it before there is an event. Cancelled, nothing is done."""
         await anyio.lowlevel.checkpoint()
-        run, supervisor = self._run, self._supervisors[subscription.registry]
+        run = self._run
         if ends(run.phase):
             raise BusClosed(run.name, str(run.phase))
-        if subscription.name in run.actors:
-            # Of a subscription that has ended, and left its name: its handler has ended it, and it still stops.
-            raise ChildAlreadyStarted(supervisor.name, subscription.name)
         run.dormant.add(subscription)
         if run.keeper is not None and run.keeper.recovery.wakes(subscription):
             run.keeper.recovery.of(run.dormant.activate(subscription))

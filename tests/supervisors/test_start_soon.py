@@ -7,6 +7,7 @@ import pytest
 
 from tests.runtime.helpers import quiet
 from tests.supervisors.bench import Bench, spec
+from tests.supervisors.stalling import block
 from tocsin_supervisors import (
     Backoff,
     ChildAlreadyPresent,
@@ -74,6 +75,42 @@ async def test_a_child_that_is_added_while_others_are_being_started_comes_last()
     async with supervisor.running():
         await quiet()
     assert started(reports) == ["first", "last", "added"]
+
+
+async def test_a_child_may_be_added_in_the_very_step_in_which_the_supervisor_begins() -> None:
+    reports: list[Report] = []
+    supervisor = Supervisor("test", [ChildSpec("first", idle)], observer=reports.append)
+
+    async def run() -> None:
+        async with supervisor.running():
+            await quiet()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run)
+        while supervisor.state == "stopped":  # noqa: ASYNC110  # it tells nobody of that step
+            await anyio.sleep(0)
+        supervisor.start_child_soon(ChildSpec("added", idle))
+    assert started(reports) == ["first", "added"]
+
+
+@pytest.mark.real_time
+async def test_time_in_which_nobody_could_run_is_given_back_to_others_before_a_child_is_added() -> None:
+    reports: list[Report] = []
+
+    async def slow(context: ChildContext) -> None:
+        await anyio.sleep(0.2)
+        await idle(context)
+
+    supervisor = Supervisor("test", observer=reports.append)
+    async with supervisor.running():
+        await anyio.sleep(0.01)
+        supervisor.start_child_soon(ChildSpec("slow", slow, start_timeout=0.5))
+        await anyio.sleep(0.1)
+        block(0.6)
+        supervisor.start_child_soon(ChildSpec("added", idle))
+        await anyio.sleep(0.3)
+    assert sorted(started(reports)) == ["added", "slow"]
+    assert not [each for each in reports if isinstance(each, ChildStartFailed)]
 
 
 async def test_a_child_that_is_added_while_a_group_restarts_comes_after_it() -> None:
