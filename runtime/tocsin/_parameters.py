@@ -11,7 +11,7 @@ _VARIADIC = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 
 
 def parameters_of(handler: Callable[..., Any]) -> list[inspect.Parameter] | None:
-    """Give the parameters of *handler*; those of the function inside if it is a wrapper that passes on whatever it gets.
+    """Give the parameters of *handler*; those of the function inside of a wrapper that passes on whatever it gets.
 
     None: it has no readable signature, as what is written in C.
     """

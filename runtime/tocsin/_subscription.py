@@ -51,15 +51,15 @@ class Subscription:
         default_name: str,
     ) -> None:
         self.name: str = settings.name if settings.name is not None else default_name
-        self.settings = settings
-        self.interests = interests
+        self.settings: Settings = settings
+        self.interests: tuple[type | str, ...] = interests
         self.types: tuple[type, ...]
         self.patterns: tuple[str, ...]
         self.types, self.patterns = check_interests(interests)
         # For the bus:
-        self.registry = registry
-        self.handler_plan = handler_plan
-        self.actor_plan = actor_plan
+        self.registry: Registry = registry
+        self.handler_plan: HandlerPlan | None = handler_plan
+        self.actor_plan: ActorPlan | None = actor_plan
         self.factory: Callable[[], Any] = factory if factory is not None else _nothing
         self.actor: Actor | None = None  # of the run that is up, or of the last one
 

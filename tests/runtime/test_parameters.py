@@ -1,4 +1,4 @@
-"""The parameters of handlers: those that `inspect` would give, read from the code where there is nothing to find out."""
+"""The parameters of handlers: those that `inspect` gives, read from the code where there is nothing to find out."""
 
 from __future__ import annotations
 

@@ -69,7 +69,9 @@ def test_an_option_that_does_not_exist_is_refused() -> None:
     with pytest.raises(TypeError, match="mailbx"):
         settings(mailbx=7)
     misspelt: Any = {"mailbx": 7}
-    with pytest.raises(TypeError, match=r"unknown option of a subscription: mailbx; allowed are activation, backoff, .*, mailbox,"):
+    with pytest.raises(
+        TypeError, match=r"unknown option of a subscription: mailbx; allowed are activation, backoff, .*, mailbox,"
+    ):
         settings_of(misspelt)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from tests.runtime.helpers import quiet
@@ -87,8 +88,8 @@ async def test_a_child_may_be_added_in_the_very_step_in_which_the_supervisor_beg
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(run)
-        while supervisor.state == "stopped":  # noqa: ASYNC110  # it tells nobody of that step
-            await anyio.sleep(0)
+        while supervisor.state == "stopped":
+            await anyio.lowlevel.checkpoint()
         supervisor.start_child_soon(ChildSpec("added", idle))
     assert started(reports) == ["first", "added"]
 
