@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from typing import Any
@@ -793,9 +794,9 @@ async def test_once_all_are_awake_their_events_go_the_fast_way(make_bus: MakeBus
     bus = make_bus()
     bus.subscribe(take, int, name="subject", **FIRST)
     async with bus.running():
-        assert not bus.offer(1)
+        assert not bus.offer(deque([1]), 1)
         await bus.publish_many([2, 3])
-        assert bus.offer(4)
+        assert bus.offer(deque([4]), 1)
         await quiet()
         assert bus.subscriptions["subject"].statistics().handled == 3
 
