@@ -47,6 +47,7 @@ PARALLEL = ["-n", "2", "--dist", "worksteal"]  # half the time on the two cores 
 # The slow tests repeat with larger numbers what the others do: what they cover tells nothing new, and measuring that
 # would double their time. Those in real time spend theirs waiting.
 MEASURED = [*PARALLEL, "--cov", "--cov-report=term-missing:skip-covered", "-m", "not soak and (not slow or real_time)"]
+COMMIT_TIER = "not slow and not soak and not thorough"
 UNMEASURED = [*PARALLEL, "-m", "slow and not soak and not real_time"]
 
 CHECKS = {
@@ -208,7 +209,7 @@ def pytest_arguments(arguments: list[str]) -> list[str]:
     tiers = {"--fast", "--dev"}.intersection(arguments)
     if not tiers:
         return arguments or UNMEASURED
-    selection = ["-m", "not slow and not soak"] if "--fast" in tiers else []
+    selection = ["-m", COMMIT_TIER] if "--fast" in tiers else []
     return [*PARALLEL, *selection, *(argument for argument in arguments if argument not in tiers)]
 
 

@@ -11,15 +11,19 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+from tests.tiers import THOROUGH
 from tests.virtual_time import backend_options, leaving_no_task
 
 if TYPE_CHECKING:
     from tocsin import EventBus
+
+TESTS = Path(__file__).parent
 
 # A shell that starts the suite in the background has it ignore Ctrl-C, which some tests press.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -52,10 +56,13 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let tests make extreme trees on purpose; what is said about trees is tested where `pytest.warns` asks for it.
 
-    Here and not in the configuration, which would import the library before its coverage is measured.
+    Here and not in the configuration, which would import the library before its coverage is measured. And mark those
+    that are too many for each commit.
     """
     for item in items:
         item.add_marker(pytest.mark.filterwarnings("ignore::tocsin_supervisors.SupervisionWarning"), append=False)
+        if item.path.is_relative_to(TESTS) and item.path.relative_to(TESTS).as_posix() in THOROUGH:
+            item.add_marker(pytest.mark.thorough)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -23,6 +23,7 @@ import anyio
 import pytest
 
 from tests import virtual_time
+from tests.tiers import THOROUGH
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = [
@@ -97,8 +98,12 @@ def test_without_a_choice_each_test_of_the_suite_runs_once_and_all_but_the_slow_
     assert "--cov" not in rest
 
 
+def test_the_files_that_the_commit_tier_leaves_out_are_there() -> None:
+    assert [name for name in sorted(THOROUGH) if not (ROOT / "tests" / name).is_file()] == []
+
+
 def test_the_fast_tier_leaves_out_slow_tests_and_keeps_other_arguments(dev: ModuleType) -> None:
-    assert dev.pytest_arguments(["-x", "--fast"]) == [*dev.PARALLEL, "-m", "not slow and not soak", "-x"]
+    assert dev.pytest_arguments(["-x", "--fast"]) == [*dev.PARALLEL, "-m", dev.COMMIT_TIER, "-x"]
 
 
 def test_the_long_tests_have_all_the_time_they_want(dev: ModuleType) -> None:
@@ -121,7 +126,7 @@ def test_seeds_and_hours_that_are_no_number_are_refused(dev: ModuleType, argumen
 
 def test_the_development_mode_runs_all_tests_in_parallel_and_without_coverage(dev: ModuleType) -> None:
     assert dev.pytest_arguments(["--dev", "-x"]) == [*dev.PARALLEL, "-x"]
-    assert dev.pytest_arguments(["--dev", "--fast"]) == [*dev.PARALLEL, "-m", "not slow and not soak"]
+    assert dev.pytest_arguments(["--dev", "--fast"]) == [*dev.PARALLEL, "-m", dev.COMMIT_TIER]
 
 
 def test_a_task_finds_the_checkout_first_and_no_foreign_python_home(
