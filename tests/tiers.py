@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-# By file, as each has many tests that take a little long: together half the time of all that are not slow. `dev.py test`
-# runs them, and measures what they cover. What they try again and again is tested once by the others.
+# By file, as each has many tests that take a little long: together half the time of all that are not slow. `dev.py
+# test` runs them, and measures what they cover. What they try again and again is tested once by the others.
 THOROUGH = frozenset(
     {
         "cli/control/test_command_line.py",
