@@ -82,10 +82,6 @@ class Causes:
         self._children.alarms.clear((slot.spec.id, Alarm.RESTART))
         self._children.tell(ChildHeld(**self._children.record(slot), canary=canary, cause=cause))
 
-    def waits_for(self, id: str) -> str | None:
-        """Give the canary that a child is held for, if it is held."""
-        return self._outbreaks.canary_of(id)
-
     # ── letting go ──
 
     def came_up(self, slot: Slot) -> None:

@@ -272,7 +272,7 @@ class DecisionsMachine(RuleBasedStateMachine):
             return
         for id, slot in machine.children.slots.items():
             if slot.is_awaited and not self.is_due(slot):
-                canary = machine.children.slots.get(machine._restarts.causes.waits_for(id) or "")
+                canary = machine.children.slots.get(machine._restarts.causes._outbreaks.canary_of(id) or "")
                 assert canary is not None, f"{id} waits for nothing"
                 assert self.is_due(canary), f"{id} waits for {canary.spec.id}, which waits for nothing"
 
