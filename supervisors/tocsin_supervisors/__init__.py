@@ -39,13 +39,13 @@ from ._exits import Suspended as Suspended
 from ._failures import Failure as Failure
 from ._failures import Leaves as Leaves
 from ._failures import forget_traceback as forget_traceback
-from ._failures import matches as matches
 from ._failures import sort_leaves as sort_leaves
 from ._health import Diagnosis as Diagnosis
 from ._health import Health as Health
 from ._intensity import Exceeded as Exceeded
 from ._intensity import RestartHistory as RestartHistory
 from ._intensity import RestartIntensity as RestartIntensity
+from ._kinds import matches as matches
 from ._letters import DeadLetter as DeadLetter
 from ._letters import DeadLetterNotFound as DeadLetterNotFound
 from ._letters import DeadLetterReason as DeadLetterReason

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import islice
-from typing import TypeAlias, TypeGuard, TypeVar, final
-from weakref import WeakKeyDictionary
+from typing import TypeGuard, TypeVar, final
 
 import attrs
 
+from ._kinds import Kinds, mro_of
 from ._text import Frames, qualified_name, safe_repr, safe_text, shortened
 
 MAX_MESSAGE = 1_000  # characters
@@ -26,7 +26,6 @@ MAX_GROUP_DEPTH = 1_000  # the interpreter's own split() fails near this depth
 MAX_CHAIN_NODES = 1_000  # exceptions freed of their tracebacks at once
 
 E = TypeVar("E", bound=BaseException)
-Kind: TypeAlias = type[BaseException] | str  # an exception class, or its qualified name
 
 # A subclass may shadow these names with properties that raise or lie; the slots below cannot be overridden.
 _set_traceback: Callable[[BaseException, None], None] = vars(BaseException)["__traceback__"].__set__
@@ -35,7 +34,6 @@ _context_of: Callable[[BaseException], BaseException | None] = vars(BaseExceptio
 _context_hidden: Callable[[BaseException], bool] = vars(BaseException)["__suppress_context__"].__get__
 _args_of: Callable[[BaseException], tuple[object, ...]] = vars(BaseException)["args"].__get__
 _members_of: Callable[[BaseException], tuple[BaseException, ...]] = vars(BaseExceptionGroup)["exceptions"].__get__
-_mro_of: Callable[[type], tuple[type, ...]] = vars(type)["__mro__"].__get__
 _dict_of: Callable[[type], Mapping[str, object]] = vars(type)["__dict__"].__get__
 
 
@@ -129,7 +127,7 @@ def _end_of(text: str) -> str:
     return text if len(text) <= MAX_TRACEBACK else "…" + text[1 - MAX_TRACEBACK :]
 
 
-STRAY_CANCELLATIONS = ("asyncio.exceptions.CancelledError", "trio.Cancelled")
+STRAY_CANCELLATIONS = Kinds.of(("asyncio.exceptions.CancelledError", "trio.Cancelled"))
 
 
 @final
@@ -176,7 +174,7 @@ def sort_leaves(exc: BaseException, cancelled: type[BaseException]) -> Leaves:
 
 
 def _is_cancellation(exc: BaseException, cancelled: type[BaseException]) -> bool:
-    return _is(exc, cancelled) or not names_of(type(exc)).isdisjoint(STRAY_CANCELLATIONS)
+    return _is(exc, cancelled) or STRAY_CANCELLATIONS.include(exc)
 
 
 def leaves_of(
@@ -205,36 +203,6 @@ def is_group(exc: BaseException) -> bool:
 
 def _is(exc: BaseException, kind: type[E]) -> TypeGuard[E]:
     return issubclass(type(exc), kind)  # isinstance() would believe what __class__ says
-
-
-def matches(exc: BaseException, kinds: tuple[Kind, ...]) -> bool:
-    """Return whether *exc* itself, not its leaves, is of one of *kinds*.
-
-    A kind is a class or the qualified name of one: by name, classes of libraries can be listed that are not installed.
-    """
-    names: frozenset[str] = frozenset()
-    for kind in kinds:
-        if not isinstance(kind, str):
-            if _is(exc, kind):
-                return True
-        elif kind in (names := names or names_of(type(exc))):
-            return True
-    return False
-
-
-def names_of(kind: type) -> frozenset[str]:
-    """Give the qualified names of *kind* and its base classes. Remembered as long as the class lives: each failure asks
-    several times."""
-    is_safe_key = type(kind) is type  # a metaclass may make its classes equal, or no key at all
-    names = _known_names.get(kind) if is_safe_key else None
-    if names is None:
-        names = frozenset(qualified_name(base) for base in _mro_of(kind))
-        if is_safe_key:
-            _known_names[kind] = names
-    return names
-
-
-_known_names: WeakKeyDictionary[type, frozenset[str]] = WeakKeyDictionary()
 
 
 def forget_traceback(exc: BaseException) -> None:
@@ -300,7 +268,7 @@ def _summed_up(kind: str, message: str) -> str:
 
 
 def _style_of(kind: type) -> object:
-    for base in _mro_of(kind):
+    for base in mro_of(kind):
         style = _dict_of(base).get("__str__", _NONE)
         if style is not _NONE:
             return style

@@ -3,6 +3,9 @@
 This is about the delivery alone; whether the actor lives on is decided elsewhere.
 """
 
+# What a policy keeps for the functions here is read without a call, and users need not see it.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import enum
@@ -14,7 +17,8 @@ import attrs
 
 from ._backoff import Backoff
 from ._checks import check_count, count
-from ._failures import Kind, is_group, leaves_of, matches, names_of
+from ._failures import is_group, leaves_of
+from ._kinds import Kind, Kinds
 
 DECODING_ERRORS: tuple[Kind, ...] = (
     UnicodeError,
@@ -95,6 +99,14 @@ class RetryPolicy:
     retry_on: tuple[Kind, ...] = attrs.field(default=(Exception,), validator=_kinds)
     never_retry: tuple[Kind, ...] = attrs.field(default=DECODING_ERRORS, validator=_kinds)
 
+    _retried: Kinds = attrs.field(init=False, repr=False, eq=False)
+    _forbidden: Kinds = attrs.field(init=False, repr=False, eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        # The class is frozen; this is how attrs lets derived fields be set once.
+        object.__setattr__(self, "_retried", Kinds.of(self.retry_on))
+        object.__setattr__(self, "_forbidden", Kinds.of(self.never_retry))
+
 
 @final
 @attrs.frozen
@@ -122,7 +134,7 @@ def decide(policy: RetryPolicy, attempt: int, error: Exception, *, timed_out: bo
     """
     check_count("attempt", attempt, at_least=1)
     if timed_out:
-        if attempt >= policy.max_attempts or matches(error, policy.never_retry) or _forbids_timeouts(policy):
+        if attempt >= policy.max_attempts or policy._forbidden.include(error) or _forbids_timeouts(policy):
             return Bury(DeadLetterReason.TIMEOUT)
     elif not _retryable(policy, error):
         return Bury(DeadLetterReason.NON_RETRYABLE)
@@ -132,29 +144,15 @@ def decide(policy: RetryPolicy, attempt: int, error: Exception, *, timed_out: bo
 
 
 def _forbids_timeouts(policy: RetryPolicy) -> bool:
-    return matches(TimeoutError(), policy.never_retry)
-
-
-_DECODING_CLASSES = tuple(kind for kind in DECODING_ERRORS if not isinstance(kind, str))
-_DECODING_NAMES = frozenset(kind for kind in DECODING_ERRORS if isinstance(kind, str))
-
-
-def _forbidden(policy: RetryPolicy, exc: BaseException) -> bool:
-    if policy.never_retry is not DECODING_ERRORS:
-        return matches(exc, policy.never_retry)
-    # The default, which each failure is held against: not one kind after the other.
-    return issubclass(type(exc), _DECODING_CLASSES) or not names_of(type(exc)).isdisjoint(_DECODING_NAMES)
+    return policy._forbidden.include(TimeoutError())
 
 
 def _retryable(policy: RetryPolicy, error: Exception) -> bool:
+    retried, forbidden = policy._retried, policy._forbidden
     if not is_group(error):
-        return not _forbidden(policy, error) and matches(error, policy.retry_on)
-
-    def forbidden(exc: BaseException) -> bool:
-        return _forbidden(policy, exc)
-
+        return not forbidden.include(error) and retried.include(error)
     # A forbidden group is one leaf: the errors inside a cattrs group look harmless one by one.
     return any(
-        not forbidden(leaf) and (matches(leaf, policy.retry_on) or is_group(leaf))
-        for leaf in leaves_of(error, whole=forbidden)
+        not forbidden.include(leaf) and (retried.include(leaf) or is_group(leaf))
+        for leaf in leaves_of(error, whole=forbidden.include)
     )
