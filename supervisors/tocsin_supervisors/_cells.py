@@ -19,11 +19,11 @@ from ._enclosing import enclosing
 from ._lives import Life
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
 
     from ._children import ChildSpec
-    from ._contexts import Host
-    from ._directives import Fact, StartChild
+    from ._directives import StartChild
+    from ._lives import Surroundings
 
 
 @final
@@ -32,15 +32,8 @@ class Cell(Life):
 
     __slots__ = ("_awaitable", "_is_cancelled", "_raised", "_scope", "_spec")
 
-    def __init__(
-        self,
-        directive: StartChild,
-        path: str,
-        host: Host,
-        post: Callable[[Fact], None],
-        cancelled: type[BaseException],
-    ) -> None:
-        super().__init__(directive, path, host, post, cancelled)
+    def __init__(self, directive: StartChild, around: Surroundings) -> None:
+        super().__init__(directive, around)
         # Until it has begun: what it was started with need not outlive that.
         self._spec: ChildSpec | None = directive.spec
         self._scope: anyio.CancelScope | None = None

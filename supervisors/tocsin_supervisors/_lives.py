@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, final
+
+import attrs
 
 from ._contexts import ChildContext
 from ._directives import CameUp, Ended
@@ -14,6 +16,7 @@ from ._stacks import line_of, stack_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextvars import Context
 
     from ._contexts import Callback, Host
     from ._directives import Fact, StartChild
@@ -22,23 +25,28 @@ if TYPE_CHECKING:
 _WITH_ERROR = (Crashed, Suspended, Fatal)  # whose error may yet be raised; a union would be made anew at each use
 
 
+@final
+@attrs.frozen(eq=False)
+class Surroundings:
+    """What all lives in one run of a supervisor have in common."""
+
+    path: str  # of the supervisor
+    host: Host
+    post: Callable[[Fact], None]  # takes what the supervisor is to know
+    base: Context  # of variables: each life begins in a copy of it
+    cancelled: type[BaseException]  # the cancellation of the running backend
+
+
 class Life(ABC):
-    """See the module. *post* takes what the supervisor is to know of it; *cancelled* is the cancellation of the running
-    backend."""
+    """See the module."""
 
-    __slots__ = ("_cancelled", "_post", "context")
+    __slots__ = ("_around", "context")
 
-    def __init__(
-        self,
-        directive: StartChild,
-        path: str,
-        host: Host,
-        post: Callable[[Fact], None],
-        cancelled: type[BaseException],
-    ) -> None:
-        self.context: ChildContext = ChildContext(directive.spec.id, directive.incarnation, path, self._came_up, host)
-        self._post = post
-        self._cancelled = cancelled
+    def __init__(self, directive: StartChild, around: Surroundings) -> None:
+        id = directive.spec.id
+        path = f"{around.path}/{id}"
+        self.context: ChildContext = ChildContext(id, directive.incarnation, path, self._came_up, around.host)
+        self._around = around
 
     def request_stop(self) -> tuple[Callback, ...]:
         """Tell the child that it is to stop, and give what is to be called because of that."""
@@ -61,16 +69,16 @@ class Life(ABC):
         return stack_of(self._awaited())
 
     def _came_up(self, value: object) -> None:
-        self._post(CameUp(self.context.id, self.context.incarnation, value))
+        self._around.post(CameUp(self.context.id, self.context.incarnation, value))
 
     def _is_over(self, error: BaseException | None) -> None:
         """Tell how the life has ended, of which *error* came out, and let go of what it was."""
         context = self.context
-        exit = exit_of(error, cancelled=self._cancelled, stop_requested=context.stop_requested)
+        exit = exit_of(error, cancelled=self._around.cancelled, stop_requested=context.stop_requested)
         if error is not None and not isinstance(exit, _WITH_ERROR):
             forget_traceback(error)
         del error
-        self._post(Ended(context.id, context.incarnation, exit))
+        self._around.post(Ended(context.id, context.incarnation, exit))
         # The run holds this until the next life begins, and the run of a supervisor that is over begins no other.
         context.over()
-        del self._post
+        del self._around

@@ -8,36 +8,23 @@ from ._enclosing import enclosing
 from ._lives import Life
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from contextvars import Context
 
     from ._children import Resident
-    from ._contexts import Callback, Host
-    from ._directives import Fact, StartChild
+    from ._contexts import Callback
+    from ._directives import StartChild
+    from ._lives import Surroundings
 
 
 @final
 class Residence(Life):
-    """See the module. The resident is given it, to say by `ended` when the life is over.
+    """See the module. The resident is given it, to say by `ended` when the life is over."""
 
-    *base*: the context of variables that each life begins in a copy of.
-    """
+    __slots__ = ("_resident",)
 
-    __slots__ = ("_base", "_resident")
-
-    def __init__(
-        self,
-        resident: Resident,
-        directive: StartChild,
-        path: str,
-        host: Host,
-        post: Callable[[Fact], None],
-        cancelled: type[BaseException],
-        base: Context,
-    ) -> None:
-        super().__init__(directive, path, host, post, cancelled)
+    def __init__(self, resident: Resident, directive: StartChild, around: Surroundings) -> None:
+        super().__init__(directive, around)
         self._resident = resident
-        self._base = base
 
     def begin(self) -> None:
         """Let the life begin. Nothing that the child does makes this raise."""
@@ -48,7 +35,7 @@ class Residence(Life):
 
     def variables(self) -> Context:
         """Make a context of variables for code of the resident."""
-        context = self._base.copy()
+        context = self._around.base.copy()
         context.run(enclosing.set, (*context.get(enclosing, ()), self.context))
         return context
 

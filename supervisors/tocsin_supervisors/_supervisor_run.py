@@ -43,6 +43,7 @@ from ._enclosing import enclosing
 from ._errors import gravest, is_part_of
 from ._exits import ForeignCancellation
 from ._failures import Failure, forget_traceback
+from ._lives import Surroundings
 from ._loop_side import LoopSide
 from ._replies import Replies
 from ._reports import ChildRemoved, StopFailed, StopTimedOut, SupervisorStopReport, Unstopped
@@ -52,7 +53,6 @@ from .exceptions import SupervisorNotRunning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextvars import Context
 
     from anyio.abc import TaskGroup
 
@@ -88,7 +88,7 @@ class Run:
         self._forget = forget
         self._lives: dict[str, Life] = {}
         self._group: TaskGroup | None = None
-        self._context: Context | None = None
+        self._around: Surroundings | None = None  # its lives, while it lives itself
         self._inbox: deque[Fact] = deque([Begin()])
         self._loop_side: LoopSide | None = None  # while it lives
         self._is_telling = False  # what a child or an observer does while a directive is carried out is noted after it
@@ -203,8 +203,8 @@ class Run:
     async def live(self) -> None:
         """Run the children until all are down. Nothing is raised here: the error is kept for whoever runs the
         supervisor."""
-        self._context = copy_context()
         self._loop_side = side = LoopSide()
+        self._around = Surroundings(self.path, self, self.post, copy_context(), side.cancelled)
         try:
             with anyio.CancelScope(shield=True):
                 async with anyio.create_task_group() as self._group:
@@ -213,7 +213,7 @@ class Run:
             self.error = gravest(error)
         finally:
             self._finish()
-            self._loop_side = None
+            self._loop_side = self._around = None
 
     async def _loop(self, side: LoopSide) -> None:
         machine = self.machine
@@ -311,18 +311,15 @@ class Run:
 
     def _start(self, directive: StartChild) -> None:
         assert self._group is not None
-        assert self._context is not None
-        assert self._loop_side is not None
-        cancelled = self._loop_side.cancelled
-        id, start = directive.spec.id, directive.spec.start
-        path = f"{self.path}/{id}"
+        assert self._around is not None
+        id, start, around = directive.spec.id, directive.spec.start, self._around
         # Each life begins in a copy of the context that the supervisor itself was started in, whoever asks for it now.
         if isinstance(start, Resident):
-            residence = self._lives[id] = Residence(start, directive, path, self, self.post, cancelled, self._context)
-            self._context.run(residence.begin)
+            residence = self._lives[id] = Residence(start, directive, around)
+            around.base.run(residence.begin)
         else:
-            cell = self._lives[id] = Cell(directive, path, self, self.post, cancelled)
-            self._context.run(partial(self._group.start_soon, cell.guard, name=f"{path}: guardian"))
+            cell = self._lives[id] = Cell(directive, around)
+            around.base.run(partial(self._group.start_soon, cell.guard, name=f"{cell.context.path}: guardian"))
 
     def _request_stop(self, life: Life, now: float) -> None:
         for callback in life.request_stop():
