@@ -130,7 +130,8 @@ class Publishing(Registry):
         ids = publisher.ids
         receipt = Receipt()
         receipt._event = event
-        receipt._moment = publisher.moment or publisher.look(route)
+        moment = publisher.moment
+        receipt._moment = publisher.look(route) if moment is None else moment
         receipt._more = None
         receipt._route = route
         receipt._serial = ids.count = ids.count + 1

@@ -11,7 +11,7 @@ from tocsin_supervisors import TreeNode
 
 from ._lifecycle import Phase, is_over
 from ._registry import Group
-from ._statistics import NEVER_RAN, BusStatistics, SubscriptionStatistics
+from ._statistics import DORMANT, NEVER_RAN, BusStatistics, SubscriptionStatistics
 
 if TYPE_CHECKING:
     from ._actor import Actor
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from ._registry import Registry
     from ._run import Run
     from ._subscription import Subscription
-
-DORMANT = "dormant"
 
 
 def snapshot(bus: EventBus, run: Run | None) -> BusStatistics:

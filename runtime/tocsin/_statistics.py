@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING, final
 
 from attrs import frozen
 
+from tocsin_supervisors._children import ChildState
+
 from ._ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tocsin_supervisors import TreeNode
+
+DORMANT = "dormant"  # the state of a subscription that has no actor before its first event
+WELL = frozenset({ChildState.RUNNING.value, DORMANT})  # states in which an event finds somebody
 
 
 @final

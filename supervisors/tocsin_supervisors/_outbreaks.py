@@ -110,7 +110,7 @@ class Outbreaks:
 
     def is_canary(self, child: str) -> bool:
         """True while others wait for *child* to prove itself."""
-        return bool(self._current) and any(outbreak.canary == child for outbreak in self._current.values())
+        return any(outbreak.canary == child for outbreak in self._current.values())
 
     def is_held(self, child: str) -> bool:
         """True while *child* waits for a canary."""
@@ -122,7 +122,7 @@ class Outbreaks:
 
     def canaries(self) -> list[str]:
         """Give the canaries of all outbreaks."""
-        return [outbreak.canary for outbreak in self._current.values()] if self._current else []
+        return [outbreak.canary for outbreak in self._current.values()]
 
     def let_go(self, child: str) -> None:
         """Take *child* off those held: it was started already, or is not to be."""

@@ -118,9 +118,7 @@ class Slot:
 
     def disarm(self, alarms: ChildAlarms) -> None:
         """Whatever was to start it some time does not."""
-        if alarms.is_any_set:
-            for alarm in _BEFORE_A_LIFE:
-                alarms.clear((self.spec.id, alarm))
+        self._clear(alarms, _BEFORE_A_LIFE)
 
     def came_up(self, now: float, alarms: ChildAlarms) -> None:
         """The start succeeded."""
@@ -145,9 +143,7 @@ class Slot:
 
     def died(self, now: float, alarms: ChildAlarms) -> None:
         """Leave life, judging it: a long one ends a row of short ones."""
-        if alarms.is_any_set:
-            for alarm in _OF_A_LIFE:
-                alarms.clear((self.spec.id, alarm))
+        self._clear(alarms, _OF_A_LIFE)
         if self.up_since is not None:
             uptime = now - self.up_since
             self.history.settled(uptime, self.spec.stable_after)
@@ -156,6 +152,11 @@ class Slot:
         self.state = ChildState.STOPPED
         self.up_since = None
         self.is_hanging = False
+
+    def _clear(self, alarms: ChildAlarms, which: tuple[Alarm, ...]) -> None:
+        if alarms.is_any_set:
+            for alarm in which:
+                alarms.clear((self.spec.id, alarm))
 
     def absolve(self) -> None:
         """It gets all its chances again: somebody has looked at it, or it has rested."""

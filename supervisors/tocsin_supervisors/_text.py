@@ -47,8 +47,6 @@ def safe_text(value: object, limit: int = 200) -> str:
     format characters (ANSI escapes, bidirectional overrides), lone surrogates and other unprintable characters are
     written as backslash escapes. What is cut off is marked by an ellipsis.
     """
-    if type(value) is str and len(value) <= limit and value.isprintable():
-        return value  # as nearly everything that is asked for is
     return _one_line(value, str, limit)
 
 
@@ -186,7 +184,7 @@ def _one_line(value: object, convert: Callable[[object], str], limit: int) -> st
             value = bytes.__getitem__(cast("bytes", value), slice(limit + 1))
         text = convert(value)
         if type(text) is str and len(text) <= limit and text.isprintable():
-            return text
+            return text  # as nearly everything that is asked for is
         text = str.__getitem__(text, slice(limit + 1))
     except BaseException:  # not re-raised: a __str__ may raise even SystemExit, and a log line must not
         text = f"<unprintable {_qualname_of(kind)}>"

@@ -14,6 +14,8 @@ from weakref import WeakKeyDictionary
 
 from opentelemetry.metrics import Observation
 
+from tocsin._statistics import WELL
+
 from . import _attributes as names
 from ._reading import Reading
 
@@ -111,7 +113,7 @@ class Metrics:
             "tocsin.actor.up",
             "1",
             "1 while the actor runs, or waits for its first event.",
-            _each(lambda s: int(s.state in ("running", "dormant"))),
+            _each(lambda s: int(s.state in WELL)),
         )
         gauge("tocsin.mailbox.depth", "{delivery}", "Deliveries ready to be taken.", _each(lambda s: s.depth))
         gauge("tocsin.mailbox.capacity", "{delivery}", "Deliveries it holds at most.", _each(lambda s: s.capacity))

@@ -25,6 +25,7 @@ from attrs import frozen
 
 from tocsin._lifecycle import Phase
 from tocsin._overflow import Coalesce, DropOldest
+from tocsin._statistics import WELL
 from tocsin_supervisors._children import ChildState
 from tocsin_supervisors._policies import RestartPolicy
 from tocsin_supervisors._text import safe_text
@@ -120,8 +121,7 @@ def readiness(statistics: BusStatistics, settings: Mapping[str, Settings], high_
 
 def _of_subscription(statistics: SubscriptionStatistics, settings: Settings, high_water: float) -> Iterator[Complaint]:
     may_have_ended = settings.restart is not RestartPolicy.PERMANENT and statistics.state in _ENDED
-    is_well = statistics.state in (ChildState.RUNNING.value, "dormant")  # which comes up with its first event
-    if not is_well and not may_have_ended:
+    if statistics.state not in WELL and not may_have_ended:
         yield ActorDown(statistics.name, statistics.state)
     # These two make room by themselves, and full is what they are whenever there is much to do: no load balancer has to
     # turn anybody away for it.

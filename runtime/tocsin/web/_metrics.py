@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, final
 from attrs import frozen
 
 from tocsin._lifecycle import Phase
+from tocsin._statistics import WELL
 
 from ._exposition import Family, rendered
 from ._health import liveness
@@ -89,7 +90,7 @@ _COLUMNS: Final = (
     _Column(
         "tocsin_actor_up",
         "gauge",
-        lambda each: int(each.state in ("running", "dormant")),
+        lambda each: int(each.state in WELL),
         "1 while the actor runs, or waits for its first event; of several, while all do.",
         together=min,
     ),
