@@ -44,7 +44,7 @@ SHOP = """
         if what == "block":
             await anyio.sleep(0.5)
             logging.getLogger("shop").warning("blocking")
-            time.sleep(60)
+            time.sleep(60)  # it blocks its loop: that is the trouble
         if what == "exit":
             raise SystemExit(42)
 
@@ -152,7 +152,7 @@ def test_a_second_signal_cuts_the_drain_short(
     child.reads_until("runs")
     child.process.send_signal(number)
     child.reads_until("draining")
-    time.sleep(A_MOMENT)
+    time.sleep(A_MOMENT)  # or the next signal would be one with it
     child.process.send_signal(number)
     assert child.ends() == code
     assert "deliveries handed back" in child.log[-1]
@@ -164,10 +164,10 @@ def test_a_third_signal_ends_it_as_it_would_end_any_process(start: Callable[...,
     child.reads_until("runs")
     child.process.send_signal(signal.SIGINT)
     child.reads_until("draining")
-    time.sleep(A_MOMENT)
+    time.sleep(A_MOMENT)  # or the next signal would be one with it
     child.process.send_signal(signal.SIGINT)
     child.reads_until("stopping")
-    time.sleep(A_MOMENT)
+    time.sleep(A_MOMENT)  # or the next signal would be one with it
     child.process.send_signal(signal.SIGINT)
     assert child.ends() == -signal.SIGINT  # which a shell shows as 130
 
@@ -181,7 +181,7 @@ def test_ctrl_c_does_not_reach_what_a_shell_runs_in_the_background(start: Callab
         signal.signal(signal.SIGINT, before)
     child.reads_until("runs")
     child.process.send_signal(signal.SIGINT)
-    time.sleep(A_MOMENT)
+    time.sleep(A_MOMENT)  # so that it comes first
     child.process.send_signal(signal.SIGTERM)
     assert child.ends() == 0
     assert "SIGINT" not in "".join(child.log)

@@ -51,7 +51,7 @@ told.write("started\\n")
 if ends.isdigit():
     sys.exit(int(ends))
 while True:
-    time.sleep(0.01)
+    time.sleep(0.01)  # until it is ended
 """
 
 

@@ -171,7 +171,7 @@ async def test_fault_C5_a_task_started_in_the_cell_of_an_actor_that_fails_crashe
     async def subject(text: str) -> None:
         if text == "bad":
             group_around().start_soon(stray)
-            await trio.sleep(1.0)
+            await trio.sleep(1.0)  # of virtual time
 
     neighbour = Gated(is_open=True)
     bus.subscribe(neighbour, int, name="neighbour")

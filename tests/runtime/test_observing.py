@@ -209,7 +209,7 @@ def test_an_observer_that_is_cancelled_by_a_stranger_is_counted_and_goes_on(make
 
     async def main() -> None:
         async with bus.running():
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # of virtual time
             await (await bus.publish(1)).settled()
             assert bus.statistics().observer_errors == 2
         assert bus.stop_report == StopReport()

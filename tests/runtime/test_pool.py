@@ -212,7 +212,7 @@ async def test_a_task_left_in_the_group_of_a_worker_that_fails_while_the_actor_i
     bus = make_bus()
 
     async def stray() -> None:
-        await trio.sleep(1.0)
+        await trio.sleep(1.0)  # of virtual time
         raise ValueError("astray")
 
     @bus.subscriber(str, name="subject")

@@ -178,10 +178,10 @@ def test_fault_B9_cancelled_natively_on_asyncio_the_stop_is_in_order_and_the_can
 
     async def main() -> None:
         task = asyncio.create_task(host())
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # of virtual time
         for _ in range(times):
             task.cancel()
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.005)  # of virtual time: each finds it at another place
         with pytest.raises(asyncio.CancelledError):
             await task
         assert task.cancelled()
@@ -232,7 +232,7 @@ def test_fault_B9_a_sibling_in_a_task_group_of_asyncio_ends_the_bus_in_order(mak
             await anyio.sleep_forever()
 
     async def fail() -> None:
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # of virtual time
         raise LookupError
 
     async def main() -> None:

@@ -18,7 +18,7 @@ THRESHOLD = 0.1
 
 def block(seconds: float = 2.5 * THRESHOLD) -> None:
     """Block the loop for long enough to be noticed, and briefly enough for a test."""
-    time.sleep(seconds)
+    time.sleep(seconds)  # to block is the point
 
 
 BLOCKING_LINE = f"{__file__}:{block.__code__.co_firstlineno + 2} block"

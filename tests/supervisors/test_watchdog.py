@@ -307,7 +307,7 @@ def test_a_process_that_was_suspended_has_not_stalled(what: str, backend: str) -
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGSTOP)
-        time.sleep(0.3)
+        time.sleep(0.3)  # it stands still for longer than the threshold
         process.send_signal(signal.SIGCONT)
         assert process.communicate() == ("[]\n", "")
 

@@ -282,7 +282,7 @@ def test_time_stands_still_while_a_thread_of_a_pool_is_at_work(backend: Backend)
         pytest.skip("trio has no pools")
 
     async def main(simulation: Simulation) -> float:
-        sleeping = asyncio.create_task(asyncio.sleep(1_000))
+        sleeping = asyncio.create_task(asyncio.sleep(1_000))  # of virtual time
         await asyncio.to_thread(time.sleep, 0.05)
         sleeping.cancel()
         return simulation.now()
@@ -296,7 +296,7 @@ def test_time_stands_still_while_a_thread_of_ones_own_is_at_work(backend: Backen
         event = anyio.Event()
 
         def work() -> None:
-            time.sleep(0.05)
+            time.sleep(0.05)  # a thread at work: virtual time stands still meanwhile
             anyio.from_thread.run_sync(event.set, token=token)
 
         threading.Thread(target=work).start()

@@ -82,7 +82,7 @@ class Terminal:
         def act() -> None:
             for each in keys:
                 os.write(self.master, each.encode())
-                time.sleep(0.2)
+                time.sleep(0.2)  # one key at a time, as a person presses them
 
         return act
 
